@@ -1,0 +1,216 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What people see: live progress on a terminal, plain lines in a pipe, folded groups in CI, nothing when asked for JSON.
+
+Progress and messages go to standard error, results to standard output. Nothing here decides anything.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from stackway import clock
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)|\x1b.")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return `text` without terminal escapes and control characters: it may come from a package or a registry."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for people to compare; `right` names the columns that hold numbers."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Sequence[str] = ()
+
+    def to_text(self) -> str:
+        """Return the table as aligned plain text without colour."""
+        cells = [list(self.columns), *[[printable(cell) for cell in row] for row in self.rows]]
+        widths = [max(len(row[index]) for row in cells) for index in range(len(self.columns))]
+        lines = []
+        for row in cells:
+            padded = [
+                cell.rjust(width) if name in self.right else cell.ljust(width)
+                for cell, width, name in zip(row, widths, self.columns, strict=True)
+            ]
+            lines.append("  ".join(padded).rstrip())
+        return "\n".join(lines)
+
+
+class Reporter(Protocol):
+    """Where a run tells what it does. `task` lines are keyed by name and replace each other on a terminal."""
+
+    def say(self, text: str) -> None:
+        """Tell one fact."""
+
+    def warn(self, text: str) -> None:
+        """Tell something that wants attention but stops nothing."""
+
+    def task(self, name: str, status: str, done: float | None = None) -> None:
+        """Tell how far `name` is; `done` is a share from 0 to 1, None where nobody knows."""
+
+    def finish(self, name: str, status: str, *, good: bool = True) -> None:
+        """Tell that `name` has ended."""
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Hold together what is told inside."""
+
+
+class SilentReporter:
+    """Tells nothing; for JSON output and for callers that only want the result."""
+
+    def say(self, text: str) -> None:
+        """Drop it."""
+
+    def warn(self, text: str) -> None:
+        """Drop it."""
+
+    def task(self, name: str, status: str, done: float | None = None) -> None:
+        """Drop it."""
+
+    def finish(self, name: str, status: str, *, good: bool = True) -> None:
+        """Drop it."""
+
+    def group(self, title: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
+        """Hold nothing together."""
+        return nullcontext()
+
+
+class PlainReporter:
+    """One line an event, with seconds since the start; a task says something only when its status changes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started = clock.monotonic()
+        self._last: dict[str, str] = {}
+
+    def say(self, text: str) -> None:
+        """Print the line."""
+        self._write(text)
+
+    def warn(self, text: str) -> None:
+        """Print the line, marked."""
+        self._write(f"warning: {text}")
+
+    def task(self, name: str, status: str, done: float | None = None) -> None:  # noqa: ARG002 - no bar in a pipe
+        """Print the status if it is new."""
+        if self._last.get(name) != status:
+            self._last[name] = status
+            self._write(f"{name}: {status}")
+
+    def finish(self, name: str, status: str, *, good: bool = True) -> None:
+        """Print how it ended."""
+        self._last.pop(name, None)
+        self._write(f"{name}: {status}" if good else f"{name}: FAILED: {status}")
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Print the title; lines that follow belong to it."""
+        self._write(title)
+        return nullcontext()
+
+    def _write(self, text: str) -> None:
+        for line in printable(text).splitlines() or [""]:
+            self._stream.write(f"[{clock.monotonic() - self._started:7.1f}s] {line}\n")
+        self._stream.flush()
+
+
+class FoldingReporter(PlainReporter):
+    """Plain lines, with groups that the CI system folds (GitHub's and GitLab's marks)."""
+
+    def __init__(self, stream: TextIO, *, gitlab: bool) -> None:
+        super().__init__(stream)
+        self._gitlab = gitlab
+        self._groups = 0
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Fold what is told inside."""
+        return self._fold(printable(title))
+
+    @contextmanager
+    def _fold(self, title: str) -> Iterator[None]:
+        self._groups += 1
+        name, moment = f"stackway_{self._groups}", int(clock.now().timestamp())
+        opening = f"\x1b[0Ksection_start:{moment}:{name}\r\x1b[0K{title}" if self._gitlab else f"::group::{title}"
+        self._stream.write(f"{opening}\n")
+        try:
+            yield
+        finally:
+            moment = int(clock.now().timestamp())
+            self._stream.write(f"\x1b[0Ksection_end:{moment}:{name}\r\x1b[0K\n" if self._gitlab else "::endgroup::\n")
+            self._stream.flush()
+
+
+class LiveReporter:
+    """A line with a bar for each running task, redrawn in place; messages scroll above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+
+        self._console = Console(file=stream, highlight=False)
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def say(self, text: str) -> None:
+        """Print above the bars."""
+        self._console.print(printable(text), markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print above the bars, marked."""
+        self._console.print(f"warning: {printable(text)}", style="yellow", markup=False)
+
+    def task(self, name: str, status: str, done: float | None = None) -> None:
+        """Draw or redraw the task's line."""
+        progress = self._live()
+        total = None if done is None else 1.0
+        if name not in self._tasks:
+            self._tasks[name] = progress.add_task(name, total=total, status="")
+        progress.update(self._tasks[name], total=total, completed=done or 0.0, status=printable(status)[:60])
+
+    def finish(self, name: str, status: str, *, good: bool = True) -> None:
+        """Take the task's line away and print how it ended."""
+        if name in self._tasks and self._progress:
+            self._progress.remove_task(self._tasks.pop(name))
+        if self._progress and not self._tasks:
+            self._progress.stop()
+            self._progress = None
+        mark, style = ("\u2713", "green") if good else ("\u2717", "red")
+        self._console.print(f"{mark} {printable(name)}: {printable(status)}", style=style, markup=False)
+
+    def group(self, title: str) -> AbstractContextManager[None]:
+        """Print the title."""
+        self._console.print(printable(title), style="bold", markup=False)
+        return nullcontext()
+
+    def _live(self) -> "Progress":
+        if self._progress is None:
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
+            self._progress = Progress(*columns, TextColumn("{task.fields[status]}"), console=self._console, transient=True)
+            self._progress.start()
+        return self._progress
+
+
+def make_reporter(stream: TextIO | None = None, environment: Mapping[str, str] | None = None, *, quiet: bool = False) -> Reporter:
+    """Return the reporter that fits where standard error goes."""
+    stream = stream or sys.stderr
+    environment = os.environ if environment is None else environment
+    if quiet:
+        return SilentReporter()
+    if environment.get("GITHUB_ACTIONS") == "true" or environment.get("GITLAB_CI") == "true":
+        return FoldingReporter(stream, gitlab=environment.get("GITLAB_CI") == "true")
+    if stream.isatty() and environment.get("TERM") != "dumb" and "CI" not in environment:
+        return LiveReporter(stream)
+    return PlainReporter(stream)

@@ -1,0 +1,231 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Strict YAML: plain data, in which each value remembers its file and line. No anchors, no tags, no duplicate keys, and
+`true`, `null` and numbers as in YAML 1.2, so `no`, `on` and `1:30` are strings. Knows nothing of what the data means."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from stackway.errors import Position, Problem, WrongInputError
+
+KeyPath = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 40
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+# What must reach no file we write: C0 and C1 controls but tab and newline, DEL, line and paragraph separators, bidi overrides.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's data with the place of each value; `places[()]` is the document's own."""
+
+    data: Mapping[str, Any]
+    places: Mapping[KeyPath, Position]
+
+    def place(self, path: KeyPath) -> Position:
+        """Return the place of the value at `path`, or of the nearest one above it that was written."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places[path]
+
+
+def load_document(path: Path, name: str | None = None) -> Document:
+    """Read one YAML file; `name` is what messages call it. Raises WrongInputError with file and line."""
+    name = name or str(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WrongInputError(f"cannot read {name}", details=str(error), resolution="Check the path and its permissions.") from error
+    return parse_document(content, name)
+
+
+def parse_document(content: bytes, name: str) -> Document:
+    """Return the document in `content`. Raises WrongInputError that names every problem found."""
+    if len(content) > MAX_BYTES:
+        raise _refused(Problem(f"the file is {len(content)} bytes long, {MAX_BYTES} are allowed", Position(name)))
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise _refused(Problem(f"not UTF-8 at byte {error.start}", Position(name))) from error
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise _refused(Problem(f"control character U+{ord(found.group()):04X}", Position(name, line)))
+    try:
+        _refuse_machinery(text, name)
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise _refused(Problem(f"not YAML: {error.problem}", Position(name, line))) from error
+    except yaml.YAMLError as error:
+        raise _refused(Problem(f"not YAML: {error}", Position(name))) from error
+    reader = _Reader(name)
+    if not isinstance(node, yaml.MappingNode):
+        raise _refused(Problem("the document is not a mapping (`key: value` lines)", Position(name, 1)))
+    data = reader.mapping(node, ())
+    if reader.problems:
+        raise WrongInputError.from_problems(f"{name} cannot be used", reader.problems)
+    return Document(data, reader.places)
+
+
+def _refused(problem: Problem) -> WrongInputError:
+    name = problem.position.file if problem.position else "the file"
+    return WrongInputError.from_problems(f"{name} cannot be used", [problem])
+
+
+def _refuse_machinery(text: str, name: str) -> None:
+    """Refuse anchors, aliases and tags before anything is built from them: an alias bomb never gets to expand."""
+    for depth, event in _events(text):
+        if depth > MAX_DEPTH:
+            raise _refused(Problem(f"nested deeper than {MAX_DEPTH} levels", Position(name, event.start_mark.line + 1)))
+        place = Position(name, event.start_mark.line + 1)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            hint = "Write the value out; overlays and the series file are the ways to share values."
+            raise _refused(Problem("anchors and aliases are not allowed", place, hint))
+        if tag := getattr(event, "tag", None):
+            raise _refused(Problem(f"the tag {tag!r} is not allowed", place, "Write plain data; nothing here needs a tag."))
+
+
+def _events(text: str) -> Iterator[tuple[int, Any]]:
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        yield depth, event
+
+
+class _Reader:
+    """Turns a node tree into data; collects problems instead of stopping at the first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.places: dict[KeyPath, Position] = {(): Position(name, 1)}
+        self.problems: list[Problem] = []
+
+    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._problem("a key must be a plain word", line)
+                continue
+            key = key_node.value
+            if key in found:
+                self._problem(f"the key {key!r} is given twice", line, f"The first is on line {lines[key]}; keep one.")
+                continue
+            lines[key] = line
+            here = (*path, key)
+            self.places[here] = Position(self.name, line)
+            found[key] = self._value(value_node, here)
+        return found
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            items = []
+            for index, item in enumerate(node.value):
+                here = (*path, index)
+                self.places[here] = Position(self.name, item.start_mark.line + 1)
+                items.append(self._value(item, here))
+            return items
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value) if node.style is not None else _resolve(str(node.value))
+        return None
+
+    def _problem(self, message: str, line: int, hint: str = "") -> None:
+        self.problems.append(Problem(message, Position(self.name, line), hint))
+
+
+def _resolve(text: str) -> Any:
+    """Return a plain scalar's value by YAML 1.2's core schema (without its octal and hexadecimal numbers)."""
+    if text in {"", "~", "null", "Null", "NULL"}:
+        return None
+    if text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
+        return text.lower() == "true"
+    if _INT.match(text):
+        return int(text)
+    if _FLOAT.match(text):
+        return float(text)
+    return text
+
+
+def parse_model(model: type[Model], document: Document, brief: str) -> Model:
+    """Return `document` as a `model`. Raises WrongInputError that names file:line and the nearest right key."""
+    try:
+        return model.model_validate(document.data)
+    except ValidationError as error:
+        problems = [_explain(model, document, dict(item)) for item in error.errors(include_url=False)]
+        raise WrongInputError.from_problems(brief, problems) from error
+
+
+def _explain(model: type[BaseModel], document: Document, item: dict[str, Any]) -> Problem:
+    path = tuple(part for part in item["loc"] if part != "[key]")
+    place = document.place(path)
+    label = ".".join(str(part) for part in path) or "the document"
+    match item["type"]:
+        case "extra_forbidden":
+            near = nearest(str(path[-1]), _fields(model, path[:-1]))
+            return Problem(f"unknown key {label!r}", place, f"Did you mean {near!r}?" if near else "")
+        case "missing":
+            return Problem(f"{label!r} is missing", document.place(path[:-1]))
+        case "string_type":
+            given = item["input"]
+            return Problem(f"{label!r} must be text, not {_kind(given)}", place, f'Write "{given}" in quotes.' if _is_scalar(given) else "")
+        case "bool_type" | "bool_parsing":
+            return Problem(f"{label!r} must be true or false, not {item['input']!r}", place)
+        case _:
+            return Problem(f"{label!r}: {item['msg'].removeprefix('Value error, ')}", place)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, int | float | bool)
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "a mapping", list: "a list", int: "a number", float: "a number", bool: "true or false", type(None): "nothing"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """Return the keys allowed at `path`, by following the model's generated schema."""
+    schema: Any = model.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {})
+    for part in path:
+        schema = _follow(schema, definitions)
+        if isinstance(part, int):
+            schema = schema.get("items", {})
+        else:
+            schema = schema.get("properties", {}).get(part) or schema.get("additionalProperties") or {}
+    return sorted(_follow(schema, definitions).get("properties", {}))
+
+
+def _follow(schema: Any, definitions: Mapping[str, Any]) -> dict[str, Any]:
+    while isinstance(schema, dict):
+        if "$ref" in schema:
+            schema = definitions[schema["$ref"].rsplit("/", 1)[-1]]
+        elif "anyOf" in schema:
+            schema = next((option for option in schema["anyOf"] if option.get("type") != "null"), {})
+        else:
+            return schema
+    return {}
+
+
+def nearest(word: str, candidates: list[str]) -> str | None:
+    """Return the candidate most like `word`, if any is like it at all."""
+    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
+    return close[0] if close else None
