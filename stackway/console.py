@@ -198,12 +198,16 @@ class LiveReporter:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
-            self._progress = Progress(*columns, TextColumn("{task.fields[status]}"), console=self._console, transient=True)
+            self._progress = Progress(
+                *columns, TextColumn("{task.fields[status]}"), console=self._console, transient=True
+            )
             self._progress.start()
         return self._progress
 
 
-def make_reporter(stream: TextIO | None = None, environment: Mapping[str, str] | None = None, *, quiet: bool = False) -> Reporter:
+def make_reporter(
+    stream: TextIO | None = None, environment: Mapping[str, str] | None = None, *, quiet: bool = False
+) -> Reporter:
     """Return the reporter that fits where standard error goes."""
     stream = stream or sys.stderr
     environment = os.environ if environment is None else environment

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Strict YAML: plain data, in which each value remembers its file and line. No anchors, no tags, no duplicate keys, and
-`true`, `null` and numbers as in YAML 1.2, so `no`, `on` and `1:30` are strings. Knows nothing of what the data means."""
+"""Strict YAML: plain data in which each value remembers its file and line. Knows nothing of what the data means.
+
+No anchors, no tags, no duplicate keys; `true`, `null` and numbers as in YAML 1.2, so `no`, `on` and `1:30` are text.
+"""
 
 import difflib
 import re
@@ -47,7 +49,9 @@ def load_document(path: Path, name: str | None = None) -> Document:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise WrongInputError(f"cannot read {name}", details=str(error), resolution="Check the path and its permissions.") from error
+        raise WrongInputError(
+            f"cannot read {name}", details=str(error), resolution="Check the path and its permissions."
+        ) from error
     return parse_document(content, name)
 
 
@@ -94,7 +98,9 @@ def _refuse_machinery(text: str, name: str) -> None:
             hint = "Write the value out; overlays and the series file are the ways to share values."
             raise _refused(Problem("anchors and aliases are not allowed", place, hint))
         if tag := getattr(event, "tag", None):
-            raise _refused(Problem(f"the tag {tag!r} is not allowed", place, "Write plain data; nothing here needs a tag."))
+            raise _refused(
+                Problem(f"the tag {tag!r} is not allowed", place, "Write plain data; nothing here needs a tag.")
+            )
 
 
 def _events(text: str) -> Iterator[tuple[int, Any]]:
@@ -185,7 +191,11 @@ def _explain(model: type[BaseModel], document: Document, item: dict[str, Any]) -
             return Problem(f"{label!r} is missing", document.place(path[:-1]))
         case "string_type":
             given = item["input"]
-            return Problem(f"{label!r} must be text, not {_kind(given)}", place, f'Write "{given}" in quotes.' if _is_scalar(given) else "")
+            return Problem(
+                f"{label!r} must be text, not {_kind(given)}",
+                place,
+                f'Write "{given}" in quotes.' if _is_scalar(given) else "",
+            )
         case "bool_type" | "bool_parsing":
             return Problem(f"{label!r} must be true or false, not {item['input']!r}", place)
         case _:
@@ -197,7 +207,14 @@ def _is_scalar(value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", int: "a number", float: "a number", bool: "true or false", type(None): "nothing"}
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        int: "a number",
+        float: "a number",
+        bool: "true or false",
+        type(None): "nothing",
+    }
     return names.get(type(value), type(value).__name__)
 
 

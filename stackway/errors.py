@@ -70,12 +70,15 @@ class WrongInputError(StackwayError):
     """What was given cannot be used: a file, an option, an environment variable."""
 
     exit_code = ExitCode.WRONG_INPUT
+    problems: tuple[Problem, ...] = ()
 
     @classmethod
     def from_problems(cls, brief: str, problems: Iterable[Problem], resolution: str = "") -> "WrongInputError":
         """Return one error that lists every problem, in the order of their places."""
-        ordered = sorted(problems, key=lambda problem: (str(problem.position), problem.message))
-        return cls(brief, details="\n".join(str(problem) for problem in ordered), resolution=resolution)
+        ordered = sorted(problems, key=lambda problem: (problem.position or Position(""), problem.message))
+        error = cls(brief, details="\n".join(str(problem) for problem in ordered), resolution=resolution)
+        error.problems = tuple(ordered)
+        return error
 
 
 class FailedError(StackwayError):

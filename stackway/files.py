@@ -48,7 +48,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, UnicodeDecodeError) as error:
         raise WrongInputError(
-            f"{path.name} is not JSON", details=f"{path}: {error}", resolution="Restore the file, or remove it and run again."
+            f"{path.name} is not JSON",
+            details=f"{path}: {error}",
+            resolution="Restore the file, or remove it and run again.",
         ) from error
 
 
@@ -63,7 +65,7 @@ def disk_errors(what: str) -> Iterator[None]:
         raise FailedError(
             f"{what}: {os.strerror(error.errno)}",
             details=str(error.filename or ""),
-            resolution="Free some space there (`release store gc` drops what nothing refers to) and run the same command again.",
+            resolution="Free some space there (`release store gc` drops what nothing needs) and run the same command again.",
         ) from error
 
 

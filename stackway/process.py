@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess  # noqa: TID251 - the place this rule points to
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -56,7 +56,9 @@ class ProcessFailedError(FailedError):
 
     def __init__(self, completed: Completed, resolution: str = "") -> None:
         name = Path(completed.command.arguments[0]).name
-        how = f"was ended by signal {-completed.code}" if completed.code < 0 else f"ended with exit code {completed.code}"
+        how = (
+            f"was ended by signal {-completed.code}" if completed.code < 0 else f"ended with exit code {completed.code}"
+        )
         super().__init__(f"{name} {how}", details=f"$ {completed.command}\n{completed.tail()}", resolution=resolution)
         self.completed = completed
 
@@ -71,7 +73,9 @@ def find(program: str) -> Path | None:
     return Path(found) if found else None
 
 
-def run(command: Command, *, check: bool = True, on_stdout: LineSink | None = None, on_stderr: LineSink | None = None) -> Completed:
+def run(
+    command: Command, *, check: bool = True, on_stdout: LineSink | None = None, on_stderr: LineSink | None = None
+) -> Completed:
     """Run to the end and return what came out; each line also goes to the sinks as it arrives.
 
     Raises ProcessFailedError on a non-zero exit code unless `check` is off, ProcessTimeoutError past the command's

@@ -84,14 +84,22 @@ def _from_file(path: Path) -> dict[str, Setting]:
     try:
         content: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise WrongInputError(f"{FILE} is not TOML", details=f"{path}: {error}", resolution="Mend the line named above.") from error
+        raise WrongInputError(
+            f"{FILE} is not TOML", details=f"{path}: {error}", resolution="Mend the line named above."
+        ) from error
     known = [field.name for field in fields(Settings)]
     problems, found = [], {}
     for name, value in content.items():
         place = Position(FILE, _line_of(name, text))
         if name not in known:
             near = nearest(name, known)
-            problems.append(Problem(f"unknown setting {name!r}", place, f"Did you mean {near!r}?" if near else f"Known: {', '.join(known)}"))
+            problems.append(
+                Problem(
+                    f"unknown setting {name!r}",
+                    place,
+                    f"Did you mean {near!r}?" if near else f"Known: {', '.join(known)}",
+                )
+            )
         elif not isinstance(value, str):
             problems.append(Problem(f"{name!r} must be text", place))
         else:

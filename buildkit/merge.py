@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The one merge mechanism for series files and site overlays. Pure; keeps the file and line of each surviving value.
+
+Mappings merge key by key, everything else is replaced. `key+: [...]` appends to a list of the layer below,
+`key-: [...]` takes away from it, and `key: null` removes the key.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stackway.documents import Document, KeyPath
+from stackway.errors import Position, Problem, WrongInputError
+
+
+def merge(documents: Sequence[Document]) -> Document:
+    """Return one document; later ones win. Raises WrongInputError for an append to something that is no list."""
+    merger = _Merger()
+    data: dict[str, Any] = {}
+    for document in documents:
+        data = merger.mapping(data, document, document.data, ())
+    if merger.problems:
+        raise WrongInputError.from_problems("the files cannot be merged", merger.problems)
+    places = {(): documents[0].places[()], **merger.places} if documents else {}
+    return Document(data, places)
+
+
+class _Merger:
+    def __init__(self) -> None:
+        self.places: dict[KeyPath, Position] = {}
+        self.problems: list[Problem] = []
+
+    def mapping(
+        self, below: Mapping[str, Any], document: Document, above: Mapping[str, Any], path: KeyPath
+    ) -> dict[str, Any]:
+        merged = dict(below)
+        for key, value in above.items():
+            here = (*path, key)
+            if key[-1:] in {"+", "-"} and isinstance(value, list):
+                self._amend(merged, document, here, value)
+            elif value is None:
+                merged.pop(key, None)
+                self._forget((*path, key))
+            elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+                self.places.setdefault(here, document.place(here))
+                merged[key] = self.mapping(merged[key], document, value, here)
+            else:
+                self._forget(here)
+                merged[key] = self._take(document, value, here)
+        return merged
+
+    def _take(self, document: Document, value: Any, path: KeyPath) -> Any:
+        """Return `value` as it is in `document`, with its places; mappings pass through `mapping` for their amendments."""
+        self.places[path] = document.place(path)
+        if isinstance(value, Mapping):
+            return self.mapping({}, document, value, path)
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                self._record(document, item, (*path, index), (*path, index))
+        return value
+
+    def _amend(self, merged: dict[str, Any], document: Document, here: KeyPath, items: list[Any]) -> None:
+        marked = str(here[-1])
+        key, path = marked[:-1], (*here[:-1], marked[:-1])
+        below = merged.get(key, [])
+        if not isinstance(below, list):
+            hint = f"Only a list can be amended; write `{key}:` to replace it."
+            self.problems.append(Problem(f"{marked!r} amends {key!r}, which is no list", document.place(here), hint))
+            return
+        if marked.endswith("+"):
+            for offset, item in enumerate(items):
+                self._record(document, item, (*here, offset), (*path, len(below) + offset))
+            merged[key] = [*below, *items]
+            self.places.setdefault(path, document.place(here))
+            return
+        for offset, item in enumerate(items):
+            if item not in below:
+                self.problems.append(
+                    Problem(f"{item!r} is not in {key!r}, so it cannot be taken away", document.place((*here, offset)))
+                )
+        kept = [index for index, item in enumerate(below) if item not in items]
+        places = [{p: self.places[p] for p in self.places if p[: len(path) + 1] == (*path, index)} for index in kept]
+        self._forget(path, keep_itself=True)
+        for new_index, found in enumerate(places):
+            for old_path, place in found.items():
+                self.places[(*path, new_index, *old_path[len(path) + 1 :])] = place
+        merged[key] = [below[index] for index in kept]
+
+    def _record(self, document: Document, value: Any, source: KeyPath, target: KeyPath) -> None:
+        self.places[target] = document.place(source)
+        children = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        for key, child in children:
+            self._record(document, child, (*source, key), (*target, key))
+
+    def _forget(self, path: KeyPath, *, keep_itself: bool = False) -> None:
+        for known in [known for known in self.places if known[: len(path)] == path]:
+            if not (keep_itself and known == path):
+                del self.places[known]
