@@ -4,7 +4,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -50,13 +50,17 @@ class Findings:
 
 @dataclass(frozen=True)
 class Offer:
-    """What one way offers: its status, why, and where the program is, or what a person would have to type."""
+    """What one way offers: its status, why, and where the program is, or what a person would have to type.
+
+    `suspect` says that what is there is damaged, or of a version that is never used.
+    """
 
     way: Way
     status: Status
     reason: str
     path: Path | None = None
     command: str = ""
+    suspect: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,11 @@ class ToolPlan:
     def path(self) -> Path | None:
         """Where the program is, when it is there."""
         return self.chosen.path if self.chosen else None
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        """What every way offers, the chosen one first."""
+        return (self.chosen, *self.others) if self.chosen else self.others
 
     @property
     def reason(self) -> str:
@@ -100,7 +109,7 @@ def plan_tool(tool: Tool, findings: Findings) -> ToolPlan:
 def _passed_over(offer: Offer, chosen: Offer) -> Offer:
     if offer.status is Status.IMPOSSIBLE:
         return offer
-    return Offer(offer.way, offer.status, f"not needed, {chosen.way.kind} serves", offer.path, offer.command)
+    return replace(offer, reason=f"not needed, {chosen.way.kind} serves")
 
 
 def _offer(tool: Tool, way: Way, findings: Findings) -> Offer:
@@ -110,7 +119,7 @@ def _offer(tool: Tool, way: Way, findings: Findings) -> Offer:
         return Offer(way, Status.PRESENT, "is in the cache and unchanged", findings.in_cache[way])
     offer = _fresh_offer(tool, way, findings)
     if way in findings.damaged and offer.status is Status.INSTALL:
-        return Offer(way, offer.status, f"the one in the cache was changed by somebody; {offer.reason}")
+        return replace(offer, reason=f"the one in the cache was changed by somebody; {offer.reason}", suspect=True)
     return offer
 
 
@@ -135,7 +144,8 @@ def _seen(tool: Tool, way: Way, sighting: Sighting | None, where: str) -> Offer:
     if sighting is None:
         return Offer(way, Status.IMPOSSIBLE, "is not there")
     if objection := tool.objection(sighting.version, sighting.output):
-        return Offer(way, Status.IMPOSSIBLE, f"{sighting.path}: {objection}")
+        refused = sighting.version is not None and tool.refuses(sighting.version)
+        return Offer(way, Status.IMPOSSIBLE, f"{sighting.path}: {objection}", suspect=refused)
     return Offer(way, Status.PRESENT, f"{sighting.version} {where}", sighting.path)
 
 

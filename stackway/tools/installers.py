@@ -17,6 +17,7 @@ from stackway.console import Reporter
 from stackway.errors import FailedError, RefusedError, UnavailableError
 from stackway.tools import trouble
 from stackway.tools.pins import DebianWay, DownloadWay, GoModule, WheelWay
+from stackway.tools.survey import machine_platform
 
 _CHUNK = 1 << 20
 _CONNECT_SECONDS = 30.0
@@ -52,7 +53,8 @@ def compile_module(module: GoModule, packages: tuple[str, ...], job: Job, go: Pa
     for name in ("go.mod", "go.sum"):
         shutil.copyfile(module.folder / name, source / name)
     (job.target / "bin").mkdir(parents=True)
-    environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOOS": "linux", "GOFLAGS": _go_flags()}
+    system, machine = machine_platform().split("/")
+    environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOOS": system, "GOARCH": machine}
     progress = _Compilation(job)
     listing = process.Command((str(go), "list", "-mod=readonly", "-deps", *packages), environment, source)
     progress.total = len(_client_run(trouble.GO, job.label, listing, progress.hear).stdout.splitlines())
@@ -104,11 +106,6 @@ def _client_run(
     return completed
 
 
-def _go_flags() -> str:
-    """Return the user's GOFLAGS without a `-mod` of theirs: our go.sum decides what is compiled."""
-    return " ".join(flag for flag in os.environ.get("GOFLAGS", "").split() if not flag.startswith("-mod="))
-
-
 class _Compilation:
     """Turns the lines of the Go command into progress: one line a download, one line a compiled package."""
 
@@ -154,8 +151,10 @@ def _chunks(url: str) -> Iterator[bytes]:
         return
     import requests
 
+    # The pinned bytes are those of the file, not of what a server makes of a packed one.
+    as_it_is = {"Accept-Encoding": "identity"}
     try:
-        with requests.get(url, stream=True, timeout=_CONNECT_SECONDS) as answer:
+        with requests.get(url, stream=True, timeout=_CONNECT_SECONDS, headers=as_it_is) as answer:
             answer.raise_for_status()
             yield from answer.iter_content(_CHUNK)
     except requests.RequestException as error:

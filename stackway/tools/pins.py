@@ -124,11 +124,15 @@ class Tool:
     refused: tuple[str, ...] = ()
     refused_because: str = ""
 
+    def refuses(self, version: str) -> bool:
+        """Return whether `version` is one that is never used."""
+        return _upstream(version) in self.refused
+
     def objection(self, version: str | None, output: str) -> str:
         """Return why a program that says this about itself may not be used, or nothing when it may."""
         if version is None:
             return "it does not tell its version"
-        if _upstream(version) in self.refused:
+        if self.refuses(version):
             return f"version {version} is never used: {self.refused_because}"
         if not _contains(self.accept, version):
             return f"version {version} is not {self.accept}"

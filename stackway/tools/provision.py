@@ -154,15 +154,12 @@ def _only_one(cache: Path, what: str, reporter: Reporter) -> Iterator[None]:
 
 def _cannot(found: ToolPlan) -> StackwayError:
     tool = found.tool
-    reasons = [
-        f"{offer.way.kind}: {offer.reason}" for offer in (*([found.chosen] if found.chosen else []), *found.others)
-    ]
     if found.command:
         resolution = f"Run `{found.command}`, then the same command again."
     else:
         resolution = f"Put {tool.name} {tool.accept} on PATH, or mend one of the ways above."
     return UnavailableError(
         f"{tool.name}, which {tool.purpose}, is not here and cannot be installed",
-        details="\n".join(reasons),
+        details="\n".join(f"{offer.way.kind}: {offer.reason}" for offer in found.offers),
         resolution=resolution,
     )
