@@ -470,3 +470,6 @@ class Base(Shape):
         description="Packages beyond the essential ones in every image."
     )
     interpreter: tuple[DebianPackage, ...] = Field(description="Packages in every Python image.")
+    backends: dict[Distribution, VersionNumber] = Field(
+        {}, description="What builds, offline, the few distributions that have no wheel; in no image."
+    )

@@ -1,0 +1,189 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""From a resolved spec to the text of its Dockerfile. Pure: no environment, no clock, no date; equal specs, equal text."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from buildkit.configuration import Templates
+from buildkit.layering import Arrangement, Layer
+from buildkit.locks import Pin
+from buildkit.models import Base, Service
+
+LABEL_PREFIX = "dev.stackway"
+UWSGI_FOLDER = "/etc/stackway/uwsgi"
+
+
+@dataclass(frozen=True)
+class PackageCounts:
+    """How many Debian packages each stage installs."""
+
+    os: int
+    interpreter: int
+    own: int
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that installs Python files: its name, the folder of the context that holds them, and what to say of it."""
+
+    stage: str
+    folder: str
+    about: str
+    pins: tuple[Pin, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a Dockerfile's text depends on."""
+
+    service: Service
+    base: Base
+    counts: PackageCounts
+    arrangement: Arrangement
+
+
+def slug(service: Service) -> str:
+    """Return the image's name in file names: `keystone-2026.1`."""
+    return f"{service.name}-{service.series}"
+
+
+def stages(recipe: Recipe) -> list[Stage]:
+    """Return the stages that install Python files: shared layers first, then the image's own, then what replaces."""
+    found = [_shared_stage(recipe.service, layer) for layer in recipe.arrangement.shared]
+    name = slug(recipe.service)
+    for stage, pins, about in (
+        ("own", recipe.arrangement.own, "of its own"),
+        ("replaced", recipe.arrangement.replaced, "in place of shared ones"),
+    ):
+        if pins:
+            found.append(
+                Stage(f"python-{stage}", f"python/{name}-{stage}", f"{len(pins)} Python distributions {about}.", pins)
+            )
+    return found
+
+
+def _shared_stage(service: Service, layer: Layer) -> Stage:
+    others = [image for image in layer.images if image != service.name]
+    about = f"{len(layer.pins)} Python distributions, shared with {', '.join(others) or 'no other image'}."
+    return Stage(f"python-{layer.name}", f"python/{service.series}-{layer.name}", about, layer.pins)
+
+
+def labels(service: Service) -> dict[str, str]:
+    """Return the image's labels: what it is, in OCI's and our own keys. No date, so that equal inputs give equal images."""
+    return {
+        "org.opencontainers.image.title": service.name,
+        "org.opencontainers.image.version": service.version,
+        "org.opencontainers.image.description": service.summary,
+        "org.opencontainers.image.licenses": service.licenses,
+        f"{LABEL_PREFIX}.series": service.series,
+        **service.labels,
+    }
+
+
+def default_command(service: Service) -> tuple[str, ...]:
+    """Return what a container of the image runs when nobody says otherwise: its first process."""
+    for name, process in service.processes.items():
+        return process_command(name, process.command)
+    return ()
+
+
+def process_command(name: str, command: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the program and arguments of a process; a WSGI application runs under uWSGI with the file of its name."""
+    return command or ("pyuwsgi", "--ini", f"{UWSGI_FOLDER}/{name}.ini")
+
+
+def render_dockerfile(recipe: Recipe, templates: Templates) -> str:
+    """Return the Dockerfile of one image."""
+    return templates.render(f"{recipe.service.layout}.Dockerfile.j2", _values(recipe))
+
+
+def _values(recipe: Recipe) -> dict[str, Any]:
+    service, arrangement = recipe.service, recipe.arrangement
+    found = stages(recipe)
+    replaced = next((stage for stage in found if stage.stage == "python-replaced"), None)
+    ports = {port for process in service.processes.values() for port in (process.port, *process.ports.values()) if port}
+    return {
+        "image": service.image,
+        "slug": slug(service),
+        "source": f"images/{service.name}",
+        "base": recipe.base.name,
+        "python": recipe.base.python,
+        "system": asdict(recipe.counts),
+        "user": service.user,
+        "layers": found,
+        "copied": [stage for stage in found if stage is not replaced],
+        "amended": arrangement.amended,
+        "replaced": replaced,
+        "environment": sorted(service.environment.items()),
+        "labels": sorted(labels(service).items()),
+        "ports": sorted(ports),
+        "command": default_command(service),
+        "checked": checked_folders(service),
+    }
+
+
+def checked_folders(service: Service) -> list[str]:
+    """Return the folders in which the smoke stage finds the rendered configuration, as a deployment would mount it."""
+    return sorted({file.path.rsplit("/", 1)[0] for file in service.config.values() if file.render == "deployment"})
+
+
+def smoke_script(service: Service) -> str:
+    """Return the shell script of the smoke stage: every check of the spec, each shown before it runs."""
+    smoke = service.checks.smoke
+    lines = [
+        "#!/bin/sh",
+        f"# Checks of {service.image}; each must end with exit code 0. Runs as the image's user, with no network.",
+        "set -u",
+        "export HOME=/tmp TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1",
+        "check() {",
+        '    printf "+ %s\\n" "$*"',
+        '    "$@" </dev/null >/tmp/check.log 2>&1 && return',
+        '    cat /tmp/check.log; printf "FAILED: %s\\n" "$*"; exit 1',
+        "}",
+        f'check test "$(id -u)" = {service.user.uid}',
+        "check test ! -w /etc -a ! -w /usr/bin",
+    ]
+    if service.layout == "python":
+        lines += [
+            "check test ! -w /opt/venv",
+            "find /opt/venv -name '*.so*' -type f -exec ldd {} + >/tmp/libraries 2>/dev/null",
+            "check sh -c '! grep \"not found\" /tmp/libraries'",
+        ]
+    lines += [f"check python3 -c {shlex.quote(f'import {module}')}" for module in smoke.imports]
+    lines += [f"check {shlex.join(command)}" for command in smoke.commands]
+    lines += [f"check {shlex.join(_validator(path, names))}" for path, names in smoke.options.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _validator(path: str, namespaces: Iterable[str]) -> list[str]:
+    names = [word for namespace in namespaces for word in ("--namespace", namespace)]
+    return ["oslo-config-validator", *names, "--input-file", path]
+
+
+def image_files(service: Service, templates: Templates) -> dict[str, tuple[str, int]]:
+    """Return path → (text, mode) of the files that no environment changes and that the image therefore carries."""
+    values: dict[str, Any] = {"service": service, "settings": service.settings}
+    found = {
+        file.path: (templates.render(file.template, values), int(file.mode, 8))
+        for file in service.config.values()
+        if file.render == "image"
+    }
+    for name, process in service.processes.items():
+        if process.wsgi:
+            bind = {"name": name, "wsgi": process.wsgi, "port": process.port}
+            text = templates.render("uwsgi.ini.j2", {**values, "process": bind})
+            found[f"{UWSGI_FOLDER}/{name}.ini"] = (text, 0o644)
+    return found
+
+
+def deployment_files(service: Service, templates: Templates, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return path → text of the files that are rendered for an environment, with the environment's `values`."""
+    context = {**values, "service": service, "settings": {**service.settings, **values.get("settings", {})}}
+    return {
+        file.path: templates.render(file.template, context)
+        for file in service.config.values()
+        if file.render == "deployment"
+    }

@@ -1,0 +1,118 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""environment.py UV REQUIREMENTS FILES VENV TREE: installs exactly REQUIREMENTS from FILES into TREE/VENV, the same bytes each time.
+
+Runs in the builder with no network. Byte-code: marshal marks objects that have more than one reference in the compiling
+process, so a .pyc depends on what that process compiled before. One forked child of the same pristine parent for each
+top-level entry, files sorted, gives the same bytes whatever the number of jobs and whichever other packages there are.
+"""
+
+import os
+import py_compile
+import shutil
+import subprocess
+import sys
+
+CONSTANT_TIME = 315532800  # 1980-01-01: cache keys hold no times, so a layer's must be the same in every build
+
+
+def install(uv, requirements, files, venv, tree):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/tmp",
+        "UV_CACHE_DIR": "/tmp/uv",
+        "UV_LINK_MODE": "hardlink",
+        "UV_NO_CONFIG": "1",
+        "UV_NO_PROGRESS": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "SOURCE_DATE_EPOCH": str(CONSTANT_TIME),
+    }
+    target = ["--python", f"{venv}/bin/python", "--prefix", f"{tree}{venv}"]
+    sources = ["--offline", "--no-index", "--find-links", files, "--no-deps", "--require-hashes", "-r", requirements]
+    done = subprocess.run([uv, "pip", "install", "-q", *target, *sources], env=environment)
+    shutil.rmtree("/tmp/uv", ignore_errors=True)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def forget_uv(site):
+    """Take away what uv notes about this installation: it holds times, and no program reads it."""
+    for info in sorted(name for name in os.listdir(site) if name.endswith(".dist-info")):
+        record = os.path.join(site, info, "RECORD")
+        dropped = tuple(f"{info}/{name}" for name in ("uv_cache.json", "REQUESTED"))
+        for name in dropped:
+            if os.path.exists(os.path.join(site, name)):
+                os.unlink(os.path.join(site, name))
+        with open(record, encoding="utf-8") as file:
+            rows = [row for row in file if not row.startswith(dropped)]
+        os.unlink(record)
+        with open(record, "w", encoding="utf-8") as file:
+            file.writelines(sorted(rows))
+
+
+def weight(entry):
+    return sum(len(files) for _, _, files in os.walk(entry))
+
+
+def compile_entry(entry, tree):
+    files = [entry] if os.path.isfile(entry) else sorted(os.path.join(d, f) for d, _, fs in os.walk(entry) for f in fs)
+    for file in files:
+        if file.endswith(".py"):
+            try:
+                py_compile.compile(
+                    file,
+                    dfile=file.removeprefix(tree),
+                    doraise=True,
+                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+                )
+            except py_compile.PyCompileError:
+                pass  # templates and leftovers of Python 2: no byte-code, as pip does
+
+
+def compile_all(site, tree):
+    entries = [
+        os.path.join(site, name) for name in os.listdir(site) if not name.endswith((".dist-info", ".so", ".pth"))
+    ]
+    live, jobs = 0, len(os.sched_getaffinity(0))
+    for entry in sorted(sorted(entries), key=weight, reverse=True):
+        if live == jobs:
+            reap()
+            live -= 1
+        if os.fork() == 0:
+            compile_entry(entry, tree)
+            os._exit(0)
+        live += 1
+    for _ in range(live):
+        reap()
+
+
+def reap():
+    if os.wait()[1] != 0:
+        sys.exit("byte-compilation failed")
+
+
+def settle(tree):
+    for folder, folders, files in os.walk(tree):
+        for name in [*folders, *files]:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o755 if os.path.isdir(path) or os.access(path, os.X_OK) else 0o644)
+            os.utime(path, (CONSTANT_TIME, CONSTANT_TIME), follow_symlinks=False)
+    os.utime(tree, (CONSTANT_TIME, CONSTANT_TIME))
+
+
+def main():
+    uv, requirements, files, venv, tree = sys.argv[1:]
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
+    install(uv, requirements, files, venv, tree)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = f"{tree}{venv}/lib/{version}/site-packages"
+    if os.path.isdir(site):
+        forget_uv(site)
+        compile_all(site, tree)
+    settle(tree)
+
+
+main()
