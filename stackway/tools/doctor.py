@@ -28,7 +28,8 @@ class DoctorReport:
 
     def is_ready(self, purpose: str) -> bool:
         """Return whether nothing stands in the way of `purpose`; what Stackway brings by itself does not."""
-        return not any(Purpose(purpose) in finding.blocks for finding in self.findings)
+        wanted = Purpose(purpose)
+        return not any(wanted in finding.blocks for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready data."""

@@ -120,7 +120,8 @@ class _Compilation:
             self._job.reporter.task(self._job.label, "fetching Go modules")
         elif self.total:
             self._built += 1
-            self._job.reporter.task(self._job.label, "compiling", min(self._built / self.total, 1.0))
+            share = min(self._built / self.total, 1.0)
+            self._job.reporter.task(self._job.label, f"compiling, {share * 10:.0f}0 %", share)
 
 
 def _save(way: DownloadWay, job: Job, target: Path) -> str:
@@ -170,7 +171,7 @@ def _unreachable(url: str, error: Exception) -> UnavailableError:
 
 
 def _check_download(way: DownloadWay, checksum: str, size: int) -> None:
-    if checksum == way.sha256:
+    if checksum == way.sha256 and size == way.size:
         return
     if size < way.size:
         found, todo = f"only {size} of {way.size} bytes arrived", "Run the same command again."
