@@ -79,10 +79,10 @@ def system_question(service: Service, base: Base) -> SystemQuestion:
 
 def python_question(service: Service, series: Series, base: Base) -> PythonQuestion:
     """Return what an image's Python environment is made of."""
-    pinned = {canonicalize_name(name): item.version for name, item in overrides(service, series).items()}
+    pinned = {str(canonicalize_name(name)): item.version for name, item in overrides(service, series).items()}
     if service.distribution:
         pinned[canonicalize_name(service.distribution)] = service.version
-    names = {canonicalize_name(name) for name in (*series.packages, *service.packages.python)}
+    names = {str(canonicalize_name(name)) for name in (*series.packages, *service.packages.python)}
     requirements = {name: pinned.get(name, "") for name in sorted(names)}
     return PythonQuestion(requirements, pinned, series.constraints.digest, base.python, base.platform)
 

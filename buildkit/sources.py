@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the texts that images are made from: templates, the example environment, and our own recipes."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from buildkit.catalog import FOLDER, OVERLAYS, Catalog
+from buildkit.configuration import Templates
+from buildkit.models import Service
+from stackway.documents import load_document
+
+_SUFFIX = ".j2"
+
+
+def load_templates(catalog: Catalog, service: Service) -> Templates:
+    """Return the templates that a service sees: its own, the shared ones, and an overlay's in place of either."""
+    layers = [catalog.root / FOLDER]
+    if catalog.overlay:
+        layers.append(catalog.root / OVERLAYS / catalog.overlay)
+    texts: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for layer in layers:
+        for folder in (layer / "shared/dockerfiles", layer / "shared/templates", layer / service.name / "templates"):
+            for path in sorted(folder.glob(f"*{_SUFFIX}")):
+                texts[path.name] = path.read_text(encoding="utf-8")
+                places[path.name] = str(path.relative_to(catalog.root))
+    return Templates(texts, places)
+
+
+def load_example(catalog: Catalog) -> Mapping[str, Any]:
+    """Return the example environment with which deployment templates are rendered for the smoke checks."""
+    path = catalog.root / FOLDER / "shared/example.yaml"
+    return load_document(path, str(path.relative_to(catalog.root))).data
+
+
+def load_recipes() -> dict[str, str]:
+    """Return name → text of the programs that run inside the builder."""
+    folder = files("buildkit") / "recipes"
+    return {
+        item.name: item.read_text(encoding="utf-8") for item in folder.iterdir() if item.name.endswith((".sh", ".py"))
+    }
+
+
+def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write texts for people to look at: below `folder`, each under its name."""
+    for name, text in texts.items():
+        path = folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
