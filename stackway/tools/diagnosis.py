@@ -99,7 +99,7 @@ def _system(facts: Facts) -> Iterator[Finding]:
         message = "no control groups are mounted, so no container can start"
         yield _stop("cgroup", message, "Mount them at /sys/fs/cgroup.", own | {Purpose.RUN})
     if machine.cgroup in {"1", "hybrid"}:
-        message = f"the control groups are version {machine.cgroup}, which newer runc, containerd and Kubernetes drop"
+        message = "control groups of version 1 are in use, which newer runc, containerd and Kubernetes drop"
         yield Finding(Severity.NOTE, "cgroup", message, "Nothing now; boot with version 2 when you can.")
     if machine.overlay is False and facts.may_use_own_builder:
         message = "overlay mounts are refused here, so the builder copies every layer"

@@ -66,18 +66,21 @@ def compile_module(module: GoModule, packages: tuple[str, ...], job: Job, go: Pa
 
 
 def install_package(way: DebianWay, label: str, reporter: Reporter, *, known: bool) -> None:
-    """Install a Debian package by apt-get as root, after `apt-get update` when apt does not know it yet.
+    """Install a Debian package by apt-get as root; apt's list is renewed when it does not know the package or is stale.
 
-    RUNLEVEL=1 keeps the package's maintainer scripts from starting its services.
+    Raises the errors of `trouble.explain`.
     """
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1", "LC_ALL": "C"}
-    options = ("-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0")
-    if not known:
-        reporter.task(label, "asking the Debian archive for its list of packages")
-        _client_run(trouble.APT, label, process.Command(("apt-get", *options, "update"), environment))
-    reporter.task(label, f"installing the Debian package {way.package}")
-    arguments = ("apt-get", *options, "install", "--yes", "--no-install-recommends", way.package)
-    _client_run(trouble.APT, label, process.Command(arguments, environment))
+    heard = ""
+    for renew in (False, True) if known else (True,):
+        if renew:
+            reporter.task(label, "asking the Debian archive for its list of packages")
+            # It ends well even when nothing could be fetched; the installation then fails, and this says why.
+            heard = _printed(_apt_get("update"))
+        reporter.task(label, f"installing the Debian package {way.package}")
+        completed = _apt_get("install", "--yes", "--no-install-recommends", way.package)
+        if completed.code == 0:
+            return
+    raise trouble.explain(trouble.APT, label, heard + _printed(completed), str(completed.command))
 
 
 def fetch_download(way: DownloadWay, job: Job, program: str) -> None:
@@ -101,9 +104,19 @@ def _client_run(
 ) -> process.Completed:
     completed = process.run(command, check=False, on_stderr=hear)
     if completed.code != 0:
-        output = f"{completed.stdout}\n{completed.stderr}"
-        raise trouble.explain(client, label, output, str(command))
+        raise trouble.explain(client, label, _printed(completed), str(command))
     return completed
+
+
+def _apt_get(*arguments: str) -> process.Completed:
+    # RUNLEVEL=1 keeps the package's scripts from starting its services.
+    environment = {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1", "LC_ALL": "C"}
+    options = ("-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0")
+    return process.run(process.Command(("apt-get", *options, *arguments), environment), check=False)
+
+
+def _printed(completed: process.Completed) -> str:
+    return f"{completed.stdout}{completed.stderr}"
 
 
 class _Compilation:
@@ -121,7 +134,7 @@ class _Compilation:
         elif self.total:
             self._built += 1
             share = min(self._built / self.total, 1.0)
-            self._job.reporter.task(self._job.label, f"compiling, {share * 10:.0f}0 %", share)
+            self._job.reporter.task(self._job.label, f"compiling, {int(share * 10) * 10} %", share)
 
 
 def _save(way: DownloadWay, job: Job, target: Path) -> str:

@@ -66,7 +66,8 @@ Name = Annotated[str, _pattern(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z")]
 Sha256 = Annotated[str, _pattern(r"\A[0-9a-f]{64}\Z")]
 Member = Annotated[Line, AfterValidator(_inside)]
 Number = Annotated[str, _pattern(r"\A[0-9]+(\.[0-9]+)*\Z")]
-Url = Annotated[str, _pattern(r"\A(https?|file)://\S+\Z")]
+# Credentials for a server belong into the user's netrc file, not here: addresses are shown in plans and errors.
+Url = Annotated[str, _pattern(r"\A(https?|file)://[^\s@]+\Z")]
 Bare = Annotated[str, _pattern(r"\A[A-Za-z0-9._/+-]+\Z")]
 _PINNED = "linux/amd64"
 

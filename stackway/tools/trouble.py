@@ -21,6 +21,7 @@ _NETWORK = re.compile(
     r"|network was disabled|network is unreachable|connection reset|timed out|module lookup disabled|unexpected eof",
     re.IGNORECASE,
 )
+_CREDENTIALS = re.compile(r"://[^/\s@]+@")
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,16 @@ _CAUSES = (
         "End other programs or use a machine with 4 GB of memory, and run the same command again.",
     ),
     _Cause(
-        _ABSENT,
-        UnavailableError,
-        "{source} does not have it",
-        "If that is a mirror, let it take this version in; or {elsewhere}.",
-    ),
-    _Cause(
         _NETWORK,
         UnavailableError,
         "{source} could not be reached",
         "Check the network, or {elsewhere}; then run the same command again.",
+    ),
+    _Cause(
+        _ABSENT,
+        UnavailableError,
+        "{source} does not have it",
+        "If that is a mirror, let it take this version in; or {elsewhere}.",
     ),
 )
 
@@ -94,4 +95,5 @@ def explain(client: Client, what: str, output: str, command: str) -> StackwayErr
 
 
 def _tail(output: str, lines: int = 25) -> str:
-    return "\n".join(output.strip().splitlines()[-lines:])
+    """Return the last lines, without the credentials that an address of a mirror may hold."""
+    return "\n".join(_CREDENTIALS.sub("://***@", line) for line in output.strip().splitlines()[-lines:])

@@ -87,6 +87,11 @@ def test_what_a_tool_needs_comes_before_it() -> None:
         ("'b (\\S+)'", "'b \\S+'", "the pattern must have one group"),
         ("'b (\\S+)'", "'b ('", "not a regular expression"),
         ('"v1.0"', '"v1 -X evil=1"', "t.toml:4"),
+        (
+            'kind = "wheel"\ndistribution = "b-bin"\nversion = "2.0.1"\n',
+            'kind = "download"\nurl = "https://me:secret@example.org/b"\nsize = 1\n',
+            "'tools.b.ways.0.download.url': String should match pattern",
+        ),
         ("00000000", "xyz", "String should match pattern"),
         ("[tools.b]", "[tools.b", "t.toml"),
     ],

@@ -28,6 +28,7 @@ SEEN = [
     (UV, "Packages were unavailable because the network was disabled", UnavailableError, "could not be reached"),
     (GO, "tls: failed to verify certificate: x509: unknown authority", UnavailableError, "could not be reached"),
     (APT, "W: Failed to fetch x  Could not connect to y:80", UnavailableError, "Debian archive could not be reached"),
+    (APT, "W: Could not connect to y:80\nE: Unable to locate package a", UnavailableError, "could not be reached"),
     (GO, "a.go:1:1: syntax error", FailedError, "was not installed"),
 ]
 
@@ -52,3 +53,9 @@ def test_an_unreachable_proxy_names_the_variable_to_set() -> None:
 def test_only_the_end_of_a_long_output_is_kept() -> None:
     error = explain(UV, "demo 1.0", "\n".join(str(line) for line in range(1000)), "uv")
     assert error.details.splitlines()[1:] == [str(line) for line in range(975, 1000)]
+
+
+def test_credentials_of_a_mirror_are_not_repeated() -> None:
+    error = explain(GO, "demo 1.0", "Get https://me:secret@mirror/x: dial tcp: i/o timeout", "go build")
+    assert "secret" not in error.details
+    assert "https://***@mirror/x" in error.details
