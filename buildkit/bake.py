@@ -16,7 +16,7 @@ from typing import Any
 
 from buildkit.context import BuildContext
 
-_SMOKE = "-smoke"
+SMOKE = "-smoke"
 _NAME = re.compile(
     r"\[(?:(?P<target>[a-z0-9_-]+) )?(?P<stage>[a-z0-9._-]+) +(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL
 )
@@ -40,7 +40,7 @@ def bake_file(contexts: Iterable[BuildContext], folder: PurePath, output: PurePa
         }
         layout = f"type=oci,tar=false,dest={output / context.slug},compression=zstd,force-compression=true"
         targets[name] = {**common, "target": "image", "output": [layout]}
-        targets[name + _SMOKE] = {**common, "target": "smoke", "output": ["type=cacheonly"]}
+        targets[name + SMOKE] = {**common, "target": "smoke", "output": ["type=cacheonly"]}
     return {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
 
 
@@ -91,7 +91,7 @@ class Progress:
             if vertex.get("error"):
                 self.other.append(f"{vertex.get('name')}: {vertex['error']}")
             return None
-        target = (found["target"] or "").removesuffix(_SMOKE)
+        target = (found["target"] or "").removesuffix(SMOKE)
         step = self.steps.setdefault(digest, Step(target, found["stage"], found["text"]))
         step.started = step.started or bool(vertex.get("started"))
         step.completed = step.completed or bool(vertex.get("completed"))

@@ -11,8 +11,9 @@ from pydantic import BaseModel
 
 from buildkit.merge import merge
 from buildkit.models import Base, Series, Service
-from stackway.documents import Document, load_document, nearest, parse_model
+from stackway.documents import Document, load_document, parse_model
 from stackway.errors import Problem, WrongInputError
+from stackway.spelling import nearest
 
 FOLDER = "images"
 OVERLAYS = "overlays"
@@ -41,10 +42,14 @@ class Catalog:
 
     def service(self, name: str, series: str) -> Service:
         """Return one service's spec. Raises WrongInputError with the nearest name when it is not there."""
+        return self.resolved(name, series).spec
+
+    def resolved(self, name: str, series: str) -> Resolved[Service]:
+        """Return one service's spec with the place of each value. Raises as `service` does."""
         found = self.services.get((name, series))
         if found is None:
             raise _unknown("image", f"{name}:{series}", [":".join(key) for key in self.services])
-        return found.spec
+        return found
 
     def base_of(self, service: Service) -> Base:
         """Return the base that a service stands on: its own, else its series'."""

@@ -67,11 +67,6 @@ class Builder:
         run(Command((str(self.buildx), "prune", "--builder", self.instance, "--all", "--force"), self.environment))
 
 
-def builder_version() -> str:
-    """Return the version of moby BuildKit that images are built with wherever we may choose it."""
-    return f"BuildKit {load_catalogue().tool('buildkitd').version}"
-
-
 def open_builder(settings: Settings, reporter: Reporter) -> AbstractContextManager[Builder]:
     """Return the builder that the settings ask for, to be used in a `with`.
 
@@ -172,7 +167,13 @@ def _own(cache: Path, reporter: Reporter) -> Iterator[Builder]:
             environment = _environment() | {"BUILDX_CONFIG": scratch}
             create = ("create", "--name", _INSTANCE, "--driver", "remote", f"unix://{socket}")
             run(Command((str(tools["buildx"]), *create), environment))
-            yield Builder(tools["buildx"], _INSTANCE, environment, f"our own {builder_version()}", daemon)
+            yield Builder(
+                tools["buildx"],
+                _INSTANCE,
+                environment,
+                f"our own BuildKit {load_catalogue().tool('buildkitd').version}",
+                daemon,
+            )
         finally:
             daemon.stop()
 

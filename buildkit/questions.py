@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from packaging.utils import canonicalize_name
 
@@ -12,6 +12,8 @@ from buildkit.locks import input_digest
 from buildkit.models import Base, Override, Series, Service
 from stackway.documents import Document
 from stackway.errors import Problem
+
+_SOON = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,15 @@ def python_question(service: Service, series: Series, base: Base) -> PythonQuest
 def overrides(service: Service, series: Series) -> dict[str, Override]:
     """Return the overrides that hold for an image; its own win over its series'."""
     return {**series.overrides, **service.overrides}
+
+
+def expiring(given: Mapping[str, Override], document: Document, today: date) -> list[Problem]:
+    """Return a problem for each override that still holds but not for long."""
+    return [
+        Problem(f"the override of {name} expires on {item.expires}", document.place(("overrides", name, "expires")))
+        for name, item in given.items()
+        if timedelta(0) < item.expires - today <= _SOON
+    ]
 
 
 def expired(given: Mapping[str, Override], document: Document, today: date) -> list[Problem]:

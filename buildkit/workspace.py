@@ -46,6 +46,10 @@ class Workspace:
         """Return the folders that the builder has written."""
         return sorted((self.folder / "output").glob("*"))
 
+    def clear(self) -> None:
+        """Remove all of it; the next build lays it out anew."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def lay_out(self, contexts: Iterable[BuildContext], tools: Toolset, uv: Path) -> None:
         """Make the folder hold all that `contexts` need."""
         with_uv = False

@@ -5,20 +5,22 @@
 No anchors, no tags, no duplicate keys; `true`, `null` and numbers as in YAML 1.2, so `no`, `on` and `1:30` are text.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from stackway.errors import Position, Problem, WrongInputError
+from stackway.spelling import nearest
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 KeyPath = tuple[str | int, ...]
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound="BaseModel")
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
@@ -172,6 +174,8 @@ def _resolve(text: str) -> Any:
 
 def parse_model(model: type[Model], document: Document, brief: str) -> Model:
     """Return `document` as a `model`. Raises WrongInputError that names file:line and the nearest right key."""
+    from pydantic import ValidationError
+
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
@@ -179,7 +183,7 @@ def parse_model(model: type[Model], document: Document, brief: str) -> Model:
         raise WrongInputError.from_problems(brief, problems) from error
 
 
-def _explain(model: type[BaseModel], document: Document, item: dict[str, Any]) -> Problem:
+def _explain(model: "type[BaseModel]", document: Document, item: dict[str, Any]) -> Problem:
     path = tuple(part for part in item["loc"] if part != "[key]")
     place = document.place(path)
     label = ".".join(str(part) for part in path) or "the document"
@@ -218,7 +222,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def _fields(model: type[BaseModel], path: KeyPath) -> list[str]:
+def _fields(model: "type[BaseModel]", path: KeyPath) -> list[str]:
     """Return the keys allowed at `path`, by following the model's generated schema."""
     schema: Any = model.model_json_schema(by_alias=True)
     definitions = schema.get("$defs", {})
@@ -240,9 +244,3 @@ def _follow(schema: Any, definitions: Mapping[str, Any]) -> dict[str, Any]:
         else:
             return schema
     return {}
-
-
-def nearest(word: str, candidates: list[str]) -> str | None:
-    """Return the candidate most like `word`, if any is like it at all."""
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.6)
-    return close[0] if close else None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stackway.documents import nearest
 from stackway.errors import Position, Problem, WrongInputError
+from stackway.spelling import nearest
 
 FILE = "stackway.toml"
 PREFIX = "STACKWAY_"

@@ -1,0 +1,129 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the one bake plan on a builder until each image is done or has failed, telling how far it is. Stores nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from buildkit.bake import SMOKE, Progress, Step, owners, target_of
+from buildkit.checkout import Checkout
+from buildkit.context import BuildContext
+from buildkit.engine import Builder, BuilderError
+from stackway import clock
+from stackway.console import Reporter
+from stackway.files import write_atomic
+
+_TAIL = 25
+
+
+@dataclass
+class Outcome:
+    """What has happened so far: failures (image → why), seconds and logs (image → value)."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+
+
+class Bakery:
+    """Bakes until every image is done or has failed: bake stops at the first failure, so it is run again without that."""
+
+    def __init__(self, checkout: Checkout, builder: Builder, outcome: Outcome, *, cached: bool) -> None:
+        self._checkout = checkout
+        self._builder = builder
+        self._outcome = outcome
+        self._cached = cached
+        self._logs = checkout.state / "logs"
+
+    def bake(self, contexts: Sequence[BuildContext]) -> None:
+        remaining = list(contexts)
+        self._checkout.reporter.say(f"building {len(remaining)} images with {self._builder.description}")
+        cached = self._cached
+        while remaining:
+            progress = self._run(remaining, cached=cached)
+            if progress is None:
+                return
+            # What the first run has built is in the builder's cache; it must not be thrown away by running again.
+            cached = True
+            failed = self._failures(progress, remaining)
+            remaining = [context for context in remaining if context.service.image not in failed]
+
+    def _run(self, contexts: Sequence[BuildContext], *, cached: bool) -> Progress | None:
+        """Return None when all went well, else what the builder told."""
+        progress, watch = Progress(), _Watch(self._checkout.reporter, contexts, self._outcome)
+        targets = [name for context in contexts for name in (target_of(context), f"{target_of(context)}{SMOKE}")]
+        file = self._checkout.workspace.folder / "bake.json"
+        completed = self._builder.bake(file, targets, lambda line: watch.tell(progress.feed(line)), cached=cached)
+        self._write_logs(progress, contexts)
+        watch.end(good=completed.code == 0)
+        if completed.code == 0:
+            return None
+        if not progress.failures():
+            raise BuilderError(
+                "the builder failed without naming a step",
+                details="\n".join(progress.other[-_TAIL:]),
+                resolution="The details are the builder's own words; `release doctor` shows what this machine lacks.",
+            )
+        return progress
+
+    def _failures(self, progress: Progress, contexts: Sequence[BuildContext]) -> set[str]:
+        failed: set[str] = set()
+        for step in progress.failures():
+            for context in owners(step, contexts):
+                failed.add(context.service.image)
+                self._outcome.failures[context.service.image] = _explain(step)
+        if not failed:
+            raise BuilderError("a step failed that belongs to no image", details=_explain(progress.failures()[0]))
+        for image in sorted(failed):
+            self._checkout.reporter.finish(image, self._outcome.failures[image].splitlines()[0], good=False)
+        return failed
+
+    def _write_logs(self, progress: Progress, contexts: Sequence[BuildContext]) -> None:
+        texts: dict[str, list[str]] = {context.slug: [] for context in contexts}
+        for step in progress.steps.values():
+            state = (
+                "cached"
+                if step.cached
+                else "done"
+                if step.completed and not step.error
+                else step.error or "not finished"
+            )
+            for context in owners(step, contexts):
+                texts[context.slug] += [f"{step}", *(f"    {line}" for line in step.log), f"  {state}"]
+        for context in contexts:
+            path = self._logs / f"{context.slug}.log"
+            write_atomic(path, ("\n".join(texts[context.slug]) + "\n").encode())
+            self._outcome.logs[context.service.image] = str(path)
+
+
+class _Watch:
+    """Turns progress into the reporter's lines, and measures how long each image's own steps took."""
+
+    def __init__(self, reporter: Reporter, contexts: Sequence[BuildContext], outcome: Outcome) -> None:
+        self._reporter = reporter
+        self._contexts = {target_of(context): context for context in contexts}
+        self._outcome = outcome
+        self._started = clock.monotonic()
+        self._open: dict[str, set[int]] = {}
+
+    def tell(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            context = self._contexts.get(step.target)
+            if context is None:
+                continue
+            image = context.service.image
+            if step.completed:
+                self._outcome.seconds[image] = clock.monotonic() - self._started
+            elif step.started:
+                self._reporter.task(image, step.stage)
+
+    def end(self, *, good: bool) -> None:
+        for context in self._contexts.values():
+            if good:
+                self._reporter.finish(context.service.image, "built and checked")
+
+
+def _explain(step: Step) -> str:
+    log = "\n".join(step.log[-_TAIL:])
+    error = step.error.splitlines()[0] if step.error else "failed"
+    return f"step {step.stage}: {error}\n{step.text.splitlines()[0]}\n{log}".rstrip()

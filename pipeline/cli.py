@@ -1,0 +1,36 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The root of the program `release`: mounts the commands of all packages. Imports nothing heavy: `--help` must be quick."""
+
+import sys
+
+from buildkit.cli import BUILD, STORE
+from buildkit.spec_cli import SPEC
+from stackway import commands
+from stackway.commands import Command, Session
+from stackway.errors import ExitCode
+
+SUMMARY = (
+    "Build, scan, sign and release the images of an OpenStack control plane, and upgrade it with automatic rollback."
+)
+
+
+def _doctor(session: Session) -> ExitCode:
+    from stackway.tools.doctor import doctor_report
+
+    report = doctor_report(session.settings)
+    session.show(report.to_dict(), *(f"{title}\n{table.to_text()}" for title, table in report.tables()))
+    return ExitCode.DONE if report.is_ready("build") else ExitCode.FAILED
+
+
+DOCTOR = Command("doctor", "show what is here, what is missing, and what would be done about it", _doctor)
+COMMANDS = (BUILD, SPEC, STORE, DOCTOR)
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the program and return its exit code."""
+    return commands.main(commands.build_parser("release", SUMMARY, COMMANDS), words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
