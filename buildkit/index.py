@@ -3,6 +3,7 @@
 """Asks the user's Python package index, through uv, which files a set of requirements comes to. Downloads nothing."""
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,10 @@ from stackway.process import Command, Completed, run
 
 class NoNetworkError(UnavailableError):
     """Nothing answers, and what is needed is not in the cache."""
+
+
+# The interpreter that runs is enough to read metadata; uv must not go and look for the images' own.
+_ENVIRONMENT = {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_PYTHON": sys.executable}
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def index_files(requirements: str, python: str, options: Sequence[str] = ()) -> 
     arguments = (uv.find_uv_bin(), "pip", "compile", "-q", "--no-header", "--no-annotate", "--no-config", *options)
     target = ("--format", "pylock.toml", "--python-version", python, "--python-platform", "x86_64-manylinux_2_28", "-")
     completed = run(
-        Command((*arguments, *target), {"UV_NO_PROGRESS": "1"}, stdin=requirements, timeout=600), check=False
+        Command((*arguments, *target), _ENVIRONMENT, stdin=requirements, timeout=600), check=False
     )
     if completed.code != 0:
         raise _resolution_error(completed)

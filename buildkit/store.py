@@ -162,7 +162,8 @@ class Store:
         manifest = read_json(layout / "blobs/sha256" / descriptor["digest"].removeprefix("sha256:"))
         for blob in (_blob(descriptor), _blob(manifest["config"]), *(_blob(layer) for layer in manifest["layers"])):
             source, target = layout / "blobs/sha256" / blob.digest.removeprefix("sha256:"), self.path(blob.digest)
-            if verified.get(blob.digest) == self._stamp(blob):
+            stamp = self._stamp(blob)
+            if stamp is not None and verified.get(blob.digest) == stamp:
                 continue
             if digest_file(source) != blob.digest:
                 raise FailedError(

@@ -152,7 +152,7 @@ class _Reader:
                 items.append(self._value(item, here))
             return items
         if isinstance(node, yaml.ScalarNode):
-            return str(node.value) if node.style is not None else _resolve(str(node.value))
+            return str(node.value) if node.style else _resolve(str(node.value))
         return None
 
     def _problem(self, message: str, line: int, hint: str = "") -> None:

@@ -196,7 +196,8 @@ def _feed(process: "subprocess.Popen[str]", text: str | None) -> None:
 def _drain(stream: IO[str] | None, lines: list[str], sink: LineSink | None) -> None:
     if stream is None:
         return
-    for line in stream:
-        lines.append(line)
-        if sink:
-            sink(line.rstrip("\n"))
+    with stream:
+        for line in stream:
+            lines.append(line)
+            if sink:
+                sink(line.rstrip("\n"))
