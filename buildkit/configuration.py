@@ -7,9 +7,10 @@ Sandboxed Jinja2 in which an undefined name is an error and values are data: wha
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import BytecodeCache, DictLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stackway.errors import Position, Problem, WrongInputError
@@ -26,35 +27,72 @@ def exec_form(arguments: tuple[str, ...]) -> str:
     return json.dumps(list(arguments), ensure_ascii=False)
 
 
-class Templates:
-    """A set of templates by name; the same object renders any number of times."""
+SHARED = "shared"
 
-    def __init__(self, texts: Mapping[str, str], places: Mapping[str, str] | None = None) -> None:
-        self._places = places or {}
-        self._environment = ImmutableSandboxedEnvironment(
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Finds a name in the folder of the template that asks, then in the shared folder."""
+
+    names: frozenset[str] = frozenset()
+
+    def join_path(self, template: str, parent: str) -> str:
+        return self.find(template, parent.partition("/")[0])
+
+    def find(self, template: str, folder: str) -> str:
+        own = f"{folder}/{template}"
+        return own if own in self.names else f"{SHARED}/{template}"
+
+
+class TemplateLibrary:
+    """All templates of a checkout: `shared/<file>` and `<service>/<file>`, each compiled once.
+
+    `places` says what messages call a template; `cache` may keep compiled ones for the next run.
+    """
+
+    def __init__(self, texts: Mapping[str, str], places: Mapping[str, str], cache: BytecodeCache | None = None) -> None:
+        self.places = places
+        self.environment = _Environment(
             loader=DictLoader(dict(texts)),
+            bytecode_cache=cache,
             undefined=StrictUndefined,
-            autoescape=False,
+            autoescape=False,  # noqa: S701 - Dockerfiles and configuration files, no HTML
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        self._environment.filters |= {"quote": quote, "exec": exec_form}
+        self.environment.names = frozenset(texts)
+        self.environment.filters |= {"quote": quote, "exec": exec_form}
+
+    def of(self, service: str) -> "Templates":
+        """Return the templates as one service sees them: its own before the shared ones."""
+        return Templates(self, service)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """The templates that one service sees."""
+
+    library: TemplateLibrary
+    service: str
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
         """Return the text of the template `name`. Raises WrongInputError with the template's file and line."""
+        environment = self.library.environment
+        found = environment.find(name, self.service)
         try:
-            return self._environment.get_template(name).render(dict(values))
+            return environment.get_template(found).render(dict(values))
         except TemplateNotFound as error:
-            raise self._error(str(error.name or name), 0, "there is no such template") from error
+            raise self._error(found, 0, f"there is no template {str(error.name).rpartition('/')[2]!r}") from error
         except TemplateSyntaxError as error:
-            raise self._error(error.name or name, error.lineno, error.message or "syntax error") from error
+            raise self._error(error.name or found, error.lineno, error.message or "syntax error") from error
         except TemplateError as error:
-            raise self._error(name, _line(error), error.message or type(error).__name__) from error
+            raise self._error(found, _line(error), error.message or type(error).__name__) from error
 
     def _error(self, name: str, line: int, message: str) -> WrongInputError:
-        place = Position(self._places.get(name, name), line)
-        return WrongInputError.from_problems(f"the template {name} cannot be rendered", [Problem(message, place)])
+        place = Position(self.library.places.get(name, name), line)
+        return WrongInputError.from_problems(
+            f"a template of {self.service} cannot be rendered", [Problem(message, place)]
+        )
 
 
 def _line(error: BaseException) -> int:

@@ -13,15 +13,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from stackway import clock
 from stackway.console import Reporter
 from stackway.errors import FailedError, UnavailableError, WrongInputError
 from stackway.process import Command, Completed, Daemon, run, start
 from stackway.settings import Settings
-from stackway.tools.pinfile import load_catalogue
 from stackway.tools.provision import provide, provide_all
+from stackway.tools.versions import pinned_version
 
 _INSTANCE = "stackway"
 _START_SECONDS = 30.0
@@ -112,7 +110,7 @@ def docker_is_there() -> bool:
 
 
 def _image() -> str:
-    return f"moby/buildkit:v{load_catalogue().tool('buildkitd').version}"
+    return f"moby/buildkit:v{pinned_version('buildkitd')}"
 
 
 @contextmanager
@@ -171,7 +169,7 @@ def _own(cache: Path, reporter: Reporter) -> Iterator[Builder]:
                 tools["buildx"],
                 _INSTANCE,
                 environment,
-                f"our own BuildKit {load_catalogue().tool('buildkitd').version}",
+                f"our own BuildKit {pinned_version('buildkitd')}",
                 daemon,
             )
         finally:
@@ -199,6 +197,8 @@ def _wait(daemon: Daemon, socket: Path) -> None:
 @contextmanager
 def _alone(cache: Path, reporter: Reporter) -> Iterator[None]:
     """Hold the builder's cache: one BuildKit may use it at a time, whichever checkout it builds."""
+    from filelock import FileLock, Timeout
+
     cache.mkdir(parents=True, exist_ok=True)
     lock = FileLock(cache / "buildkit.lock")
     try:

@@ -48,9 +48,7 @@ def index_files(requirements: str, python: str, options: Sequence[str] = ()) -> 
 
     arguments = (uv.find_uv_bin(), "pip", "compile", "-q", "--no-header", "--no-annotate", "--no-config", *options)
     target = ("--format", "pylock.toml", "--python-version", python, "--python-platform", "x86_64-manylinux_2_28", "-")
-    completed = run(
-        Command((*arguments, *target), _ENVIRONMENT, stdin=requirements, timeout=600), check=False
-    )
+    completed = run(Command((*arguments, *target), _ENVIRONMENT, stdin=requirements, timeout=600), check=False)
     if completed.code != 0:
         raise _resolution_error(completed)
     content = tomllib.loads(completed.stdout)

@@ -20,7 +20,7 @@ from stackway import clock
 from stackway.documents import Document
 from stackway.errors import Problem, WrongInputError
 from stackway.files import read_json
-from stackway.tools.pinfile import load_catalogue
+from stackway.tools.versions import pinned_version
 
 Judge = Callable[[Mapping[str, Override], Document, date], list[Problem]]
 
@@ -41,28 +41,25 @@ def prepare(checkout: Checkout, services: Sequence[Service], *, force: str = "")
     """
     _refuse_expired(checkout.catalog, services)
     tools = toolset()
-    contexts = make_contexts(checkout.catalog, services, tools)
+    contexts = make_contexts(checkout.catalog, services, tools, checkout.state / "templates")
     known = Known(load_records(checkout.records), find_damage(checkout.store, checkout.records))
     plan = plan_build({image: context.inputs for image, context in contexts.items()}, known, force=force)
     return PreparedBuild(plan, contexts, tools)
 
 
-def make_contexts(catalog: Catalog, services: Sequence[Service], tools: Toolset) -> dict[str, BuildContext]:
+def make_contexts(
+    catalog: Catalog, services: Sequence[Service], tools: Toolset, templates: Path | None = None
+) -> dict[str, BuildContext]:
     """Return image → context. Raises WrongInputError for locks that do not match or templates that cannot be rendered."""
     locks = load_locks(catalog, services)
-    example = load_example(catalog)
+    example, library = load_example(catalog), load_templates(catalog, templates)
     contexts = {}
     for service in services:
-        templates = load_templates(catalog, service)
-        sources = ImageSources(service, catalog.base_of(service), locks[service.image], templates, example)
+        sources = ImageSources(
+            service, catalog.base_of(service), locks[service.image], library.of(service.name), example
+        )
         contexts[service.image] = make_context(sources, tools)
     return contexts
-
-
-def _uv_version() -> str:
-    from importlib.metadata import version
-
-    return version("uv")
 
 
 def _refuse_expired(catalog: Catalog, services: Sequence[Service]) -> None:
@@ -109,18 +106,19 @@ def find_damage(store: Store, records: Path) -> dict[str, str]:
 
 def builder_version() -> str:
     """Return the version of moby BuildKit that images are built with wherever we may choose it."""
-    return f"BuildKit {load_catalogue().tool('buildkitd').version}"
+    return f"BuildKit {pinned_version('buildkitd')}"
 
 
 def toolset() -> Toolset:
     """Return what builds beside the packages."""
-    return Toolset(load_recipes(), _uv_version(), builder_version())
+    return Toolset(load_recipes(), pinned_version("uv"), builder_version())
 
 
-def check_specs(catalog: Catalog, services: Sequence[Service]) -> list[str]:
+def check_specs(checkout: Checkout, services: Sequence[Service]) -> list[str]:
     """Check specs, locks, templates and overrides; return warnings. Raises WrongInputError for what cannot be used."""
+    catalog = checkout.catalog
     _refuse_expired(catalog, services)
-    make_contexts(catalog, services, toolset())
+    make_contexts(catalog, services, toolset(), checkout.state / "templates")
     today = clock.now().date()
     found = {str(problem) for service in services for problem in _override_problems(catalog, service, today, expiring)}
     return sorted(found)

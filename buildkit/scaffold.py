@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from buildkit.catalog import FOLDER, Catalog
-from buildkit.configuration import Templates
+from buildkit.configuration import SHARED, TemplateLibrary
 from stackway.documents import parse_document
 from stackway.errors import WrongInputError
 from stackway.files import write_atomic
@@ -40,14 +40,16 @@ def scaffold(catalog: Catalog, wanted: NewService) -> list[Path]:
 
 def _texts(catalog: Catalog, wanted: NewService) -> dict[str, str]:
     source = catalog.root / FOLDER / "shared/new"
-    templates = Templates({path.name: path.read_text(encoding="utf-8") for path in source.glob("*.j2")})
+    found = {f"{SHARED}/{path.name}": path for path in source.glob("*.j2")}
+    texts = {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+    templates = TemplateLibrary(texts, {name: str(path) for name, path in found.items()}).of(wanted.name)
     names = {
         "service.yaml.j2": "service.yaml",
         "series.yaml.j2": f"{wanted.series}.yaml",
         "configuration.j2": f"templates/{wanted.name}.conf.j2",
     }
-    texts = {target: templates.render(name, asdict(wanted)) for name, target in names.items()}
-    for name, text in texts.items():
+    rendered = {target: templates.render(name, asdict(wanted)) for name, target in names.items()}
+    for name, text in rendered.items():
         if name.endswith(".yaml"):
             parse_document(text.encode(), name)  # a name that breaks out of the template is refused here
-    return texts
+    return rendered

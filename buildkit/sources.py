@@ -7,27 +7,34 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from jinja2 import FileSystemBytecodeCache
+
 from buildkit.catalog import FOLDER, OVERLAYS, Catalog
-from buildkit.configuration import Templates
-from buildkit.models import Service
+from buildkit.configuration import SHARED, TemplateLibrary
 from stackway.documents import load_document
 
 _SUFFIX = ".j2"
 
 
-def load_templates(catalog: Catalog, service: Service) -> Templates:
-    """Return the templates that a service sees: its own, the shared ones, and an overlay's in place of either."""
+def load_templates(catalog: Catalog, cache: Path | None = None) -> TemplateLibrary:
+    """Return all templates: shared ones, each service's own, and an overlay's in place of either.
+
+    `cache` is a folder for compiled templates.
+    """
     layers = [catalog.root / FOLDER]
     if catalog.overlay:
         layers.append(catalog.root / OVERLAYS / catalog.overlay)
     texts: dict[str, str] = {}
     places: dict[str, str] = {}
     for layer in layers:
-        for folder in (layer / "shared/dockerfiles", layer / "shared/templates", layer / service.name / "templates"):
+        for folder in (layer / SHARED / "dockerfiles", layer / SHARED / "templates", *layer.glob("*/templates")):
+            owner = SHARED if folder.parent.name == SHARED else folder.parent.name
             for path in sorted(folder.glob(f"*{_SUFFIX}")):
-                texts[path.name] = path.read_text(encoding="utf-8")
-                places[path.name] = str(path.relative_to(catalog.root))
-    return Templates(texts, places)
+                texts[f"{owner}/{path.name}"] = path.read_text(encoding="utf-8")
+                places[f"{owner}/{path.name}"] = str(path.relative_to(catalog.root))
+    if cache:
+        cache.mkdir(parents=True, exist_ok=True)
+    return TemplateLibrary(texts, places, FileSystemBytecodeCache(str(cache)) if cache else None)
 
 
 def load_example(catalog: Catalog) -> Mapping[str, Any]:

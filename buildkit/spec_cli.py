@@ -20,7 +20,7 @@ def _check(session: Session) -> ExitCode:
 
     checkout = open_checkout(session)
     services = select(session, checkout)
-    warnings = check_specs(checkout.catalog, services)
+    warnings = check_specs(checkout, services)
     for warning in warnings:
         session.reporter.warn(warning)
     value = {"images": [service.image for service in services], "warnings": warnings}

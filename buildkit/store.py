@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from stackway.errors import FailedError, UnavailableError, WrongInputError
 from stackway.files import digest_file, place, read_json, write_atomic, write_json
 
@@ -64,6 +62,8 @@ class Store:
     @contextmanager
     def exclusive(self, wait: float = 0.0) -> Iterator[None]:
         """Hold the store for one build. Raises UnavailableError after `wait` seconds when another holds it."""
+        from filelock import FileLock, Timeout
+
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / "stackway.lock")
         try:

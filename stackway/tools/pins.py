@@ -11,8 +11,8 @@ from typing import ClassVar
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from stackway.documents import nearest
 from stackway.errors import WrongInputError
+from stackway.spelling import nearest
 
 
 class Purpose(StrEnum):
