@@ -105,22 +105,23 @@ def _from_helper(text: str, program: str) -> Credentials:
 def _from_entry(entry: Mapping[str, Any], key: str, origin: str) -> Credentials | None:
     if isinstance(token := entry.get("identitytoken"), str) and token:
         return Credentials("", token)
-    if isinstance(user := entry.get("username"), str) and isinstance(secret := entry.get("password"), str):
+    user, secret = entry.get("username"), entry.get("password")
+    if isinstance(user, str) and isinstance(secret, str):
         return Credentials(user, secret)
     auth = entry.get("auth")
     if not isinstance(auth, str) or not auth:
         return None
     try:
-        user, colon, secret = base64.b64decode(auth, validate=True).decode().partition(":")
+        name, colon, password = base64.b64decode(auth, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        colon = ""
+        name = colon = password = ""
     if not colon:
         raise WrongInputError(
             f"the credentials for {printable(key)} cannot be read",
             details=f"{origin}: `auth` is not base64 of user:password",
             resolution="Log in again.",
-        ) from None
-    return Credentials(user, secret.rstrip("\x00"))
+        )
+    return Credentials(name, password.rstrip("\x00"))
 
 
 def _files(environment: Mapping[str, str]) -> list[Path]:
