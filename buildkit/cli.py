@@ -145,6 +145,32 @@ def _collect(session: Session) -> ExitCode:
     return ExitCode.DONE
 
 
+def _reproduce(session: Session) -> ExitCode:
+    from buildkit.reproduce import reproduce
+
+    checkout = open_checkout(session)
+    results = reproduce(checkout, select(session, checkout))
+    rows = [(item.image, item.first[:19], item.second[:19], item.difference or "equal") for item in results]
+    session.show([vars(item) for item in results], Table(("IMAGE", "FIRST", "SECOND", "RESULT"), rows))
+    different = [f"{item.image}: {item.difference}" for item in results if item.difference]
+    if different:
+        raise FailedError(
+            f"{len(different)} of {len(results)} images are not reproducible", details="\n".join(different)
+        )
+    return ExitCode.DONE
+
+
+def _configure_reproduce(parser: argparse.ArgumentParser) -> None:
+    add_selection(parser)
+    parser.add_argument("--builder", metavar="WAY", help="as for `release build`")
+
+
+REPRODUCE = Command(
+    "reproduce",
+    "build images twice from nothing, in different circumstances, and compare",
+    _reproduce,
+    _configure_reproduce,
+)
 BUILD = Command("build", "build images from their specs; what has not changed is kept", _build, _configure_build)
 STORE = Group(
     "store",

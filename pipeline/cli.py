@@ -5,7 +5,7 @@
 import os
 import sys
 
-from buildkit.cli import BUILD, STORE
+from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.spec_cli import SPEC
 from stackway import commands
 from stackway.commands import Command, Session
@@ -25,7 +25,7 @@ def _doctor(session: Session) -> ExitCode:
 
 
 DOCTOR = Command("doctor", "show what is here, what is missing, and what would be done about it", _doctor)
-COMMANDS = (BUILD, SPEC, STORE, DOCTOR)
+COMMANDS = (BUILD, SPEC, STORE, REPRODUCE, DOCTOR)
 
 
 def main(words: list[str] | None = None) -> int:
