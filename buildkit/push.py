@@ -230,7 +230,7 @@ def _put_manifest(store: Store, plan: PushPlan, target: Target) -> str:
         raise WrongContentError(
             f"{repository}:{plan.tag} is not what was pushed",
             details=f"pushed: {blob.digest}\nread back: {kept}",
-            resolution="Somebody else pushes to the same tag, or the registry changes what it gets. Use the digest, not the tag.",
+            resolution="Somebody else pushes to this tag, or the registry changes what it gets. Use the digest instead.",
         )
     return replaced
 
