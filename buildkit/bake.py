@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -51,14 +52,19 @@ class Step:
     target: str
     stage: str
     text: str
-    started: bool = False
-    completed: bool = False
+    started: datetime | None = None
+    completed: datetime | None = None
     cached: bool = False
     error: str = ""
     log: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"[{self.stage}] {self.text}"
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, 0 while nobody knows."""
+        return (self.completed - self.started).total_seconds() if self.started and self.completed else 0.0
 
 
 @dataclass
@@ -93,8 +99,8 @@ class Progress:
             return None
         target = (found["target"] or "").removesuffix(SMOKE)
         step = self.steps.setdefault(digest, Step(target, found["stage"], found["text"]))
-        step.started = step.started or bool(vertex.get("started"))
-        step.completed = step.completed or bool(vertex.get("completed"))
+        step.started = _moment(vertex.get("started")) or step.started
+        step.completed = _moment(vertex.get("completed")) or step.completed
         step.cached = step.cached or bool(vertex.get("cached"))
         step.error = str(vertex.get("error") or step.error)
         return step
@@ -105,7 +111,12 @@ class Progress:
 
     def done(self) -> float:
         """Return the share of the known steps that are done, from 0 to 1."""
-        return sum(step.completed for step in self.steps.values()) / max(len(self.steps), 1)
+        return sum(step.completed is not None for step in self.steps.values()) / max(len(self.steps), 1)
+
+
+def _moment(text: Any) -> datetime | None:
+    """Return a time stamp of the builder's, RFC 3339."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
 
 
 def _text(data: Any) -> str:

@@ -89,7 +89,11 @@ class Bakery:
                 else step.error or "not finished"
             )
             for context in owners(step, contexts):
-                texts[context.slug] += [f"{step}", *(f"    {line}" for line in step.log), f"  {state}"]
+                texts[context.slug] += [
+                    f"{step}",
+                    *(f"    {line}" for line in step.log),
+                    f"  {state}, {step.seconds:.1f} s",
+                ]
         for context in contexts:
             path = self._logs / f"{context.slug}.log"
             write_atomic(path, ("\n".join(texts[context.slug]) + "\n").encode())
@@ -104,18 +108,15 @@ class _Watch:
         self._contexts = {target_of(context): context for context in contexts}
         self._outcome = outcome
         self._started = clock.monotonic()
-        self._open: dict[str, set[int]] = {}
 
     def tell(self, steps: Iterable[Step]) -> None:
         for step in steps:
-            context = self._contexts.get(step.target)
-            if context is None:
-                continue
-            image = context.service.image
-            if step.completed:
-                self._outcome.seconds[image] = clock.monotonic() - self._started
-            elif step.started:
-                self._reporter.task(image, step.stage)
+            for context in owners(step, self._contexts.values()):
+                image = context.service.image
+                if step.completed:
+                    self._outcome.seconds[image] = clock.monotonic() - self._started
+                elif step.started:
+                    self._reporter.task(image, step.stage)
 
     def end(self, *, good: bool) -> None:
         for context in self._contexts.values():
