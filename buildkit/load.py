@@ -107,17 +107,17 @@ def load_containerd(
 ) -> list[str]:
     """Put images into containerd as `stackway.local/NAME` and `stackway.local/REPOSITORY@DIGEST`; return the new names.
 
-    Raises UnavailableError without ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is not what its name
-    says, FailedError when containerd does not have the image afterwards.
+    Raises UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is
+    not what its name says, FailedError when containerd does not have the image afterwards.
     """
     target = local_containerd(os.environ) if target is None else target
-    there = complete_images(run(target.command("images", "check")).stdout)
+    there = complete_images(_containerd_check(target))
     missing = [image for image in images if not _named(image, there)]
     if missing:
         members = oci_members(missing, lambda blob: _checked(store, blob))
         stream = _told(tar_stream(members), archive_size(members), reporter, "load into containerd")
         _import(target, stream)
-        there = complete_images(run(target.command("images", "check")).stdout)
+        there = complete_images(_containerd_check(target))
     for image in images:
         if not _named(image, there):
             raise FailedError(
@@ -219,6 +219,17 @@ def _no_docker(error: Exception) -> UnavailableError:
         details=printable(str(error)),
         resolution="Start it, or set DOCKER_HOST; for containerd there is `--load containerd`.",
     )
+
+
+def _containerd_check(target: Containerd) -> str:
+    # ctr itself waits 10 s for a socket that is not there.
+    if not Path(target.address.removeprefix("unix://")).is_socket():
+        raise UnavailableError(
+            "containerd does not answer",
+            details=f"there is no socket {target.address}",
+            resolution="Start it, or set CONTAINERD_ADDRESS to its socket.",
+        )
+    return run(target.command("images", "check")).stdout
 
 
 def _import(target: Containerd, stream: Iterator[bytes]) -> None:
