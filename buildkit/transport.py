@@ -112,7 +112,8 @@ class Transport:
 
     def _authorized(self, question: Question, scope: str) -> "requests.Response":
         answer = self._follow(question, self._tickets.get(scope, ""))
-        if answer.status_code != HTTPStatus.UNAUTHORIZED or not self._is_ours(question.url):
+        # Only the registry itself may say where our credentials go, not a host that it sent us to.
+        if answer.status_code != HTTPStatus.UNAUTHORIZED or not self._is_ours(answer.url):
             return answer
         ticket = self._ticket(answer)
         if not ticket:

@@ -219,6 +219,7 @@ class RegistryAdapter(BaseAdapter):
         content = content.encode() if isinstance(content, str) else content
         announced = request.headers.get("Content-Length", "0")
         assert int(announced) == len(content), "a request must announce its body's size"
+        assert "Transfer-Encoding" not in request.headers, "not every registry takes a body of unknown size"
         ask = Ask(str(request.method), str(request.url), dict(request.headers), content)
         return self._response(request, self.fake.answer(ask))
 

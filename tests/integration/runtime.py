@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """A containerd and a registry of the tests' own: everything below one short folder, on loopback, and gone afterwards."""
 
+import ctypes
+import fcntl
 import os
 import shutil
 import socket
+import struct
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from buildkit.load import Containerd
 from stackway import clock, process
@@ -19,7 +24,10 @@ from stackway.settings import default_settings
 from stackway.tools.provision import provide_all
 
 SILENT = SilentReporter()
-NAMESPACE = "stackway-tests"
+NAMESPACE = f"stackway-tests-{os.getpid()}"
+Result = TypeVar("Result")
+_CLONE_NEWNET = 0x40000000
+_SIOCSIFFLAGS, _IFF_UP, _IFF_RUNNING = 0x8914, 0x1, 0x40
 _CONTAINERD = """\
 version = 2
 root = "{folder}/root"
@@ -116,20 +124,59 @@ class Mount:
         return f"type=bind,src={self.source},dst={self.target},options=rbind:{'rw' if self.writable else 'ro'}"
 
 
+class Network:
+    """A network of the tests' own that has nothing but a loopback: no port is taken or seen outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self._keeper = process.start(Command(("unshare", "--net", "sleep", "infinity")), folder / "network.log")
+        self._own = Path("/proc/self/ns/net").readlink()
+        self.path = Path(f"/proc/{self._keeper.process.pid}/ns/net")
+        wait_for("network", lambda: self.path.readlink() != self._own, daemon=self._keeper)
+        self._inside = ThreadPoolExecutor(4, initializer=self._enter)
+        self._inside.submit(_raise_loopback).result()
+
+    def submit(self, function: Callable[[], Result]) -> "Future[Result]":
+        """Begin a function that sees this network."""
+        return self._inside.submit(function)
+
+    def call(self, function: Callable[[], Result]) -> Result:
+        """Run a function that sees this network."""
+        return self._inside.submit(function).result()
+
+    def close(self) -> None:
+        """End it; containers in it must have ended."""
+        self._inside.shutdown()
+        self._keeper.stop()
+
+    def _enter(self) -> None:
+        # Python 3.11 has no os.setns; it moves the calling thread only.
+        libc = ctypes.CDLL(None, use_errno=True)
+        with self.path.open("rb") as file:
+            failed = libc.setns(file.fileno(), _CLONE_NEWNET)
+        assert not failed, os.strerror(ctypes.get_errno())
+
+
+def _raise_loopback() -> None:
+    with socket.socket() as sock:
+        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP | _IFF_RUNNING))
+
+
 @dataclass(frozen=True)
 class Pod:
-    """A container to run: on the host's network, read-only but for its mounts."""
+    """A container to run: read-only but for its mounts."""
 
     name: str
     image: str
     command: Sequence[str]
     mounts: Sequence[Mount] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    network: Network | None = None
 
     def arguments(self) -> tuple[str, ...]:
         mounts = [part for mount in self.mounts for part in ("--mount", mount.option())]
         values = [part for name, value in self.environment.items() for part in ("--env", f"{name}={value}")]
-        return ("--net-host", "--read-only", *mounts, *values, self.image, self.name, *self.command)
+        network = ("--with-ns", f"network:{self.network.path}") if self.network else ()
+        return ("--read-only", *network, *mounts, *values, self.image, self.name, *self.command)
 
 
 @dataclass(frozen=True)
@@ -185,6 +232,14 @@ def replace_timeout(command: Command, timeout: float | None) -> Command:
     return Command(command.arguments, command.environment, command.directory, command.stdin, timeout)
 
 
+def remove_groups() -> None:
+    """Remove the control groups that the containers' runtime leaves behind, empty."""
+    root = Path("/sys/fs/cgroup")
+    for folder in (*root.glob(f"*/{NAMESPACE}"), root / NAMESPACE):
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def running_containerd() -> Iterator[Engine]:
     """Run a containerd with its own root, state and socket; nothing of it is left afterwards."""
@@ -201,3 +256,4 @@ def running_containerd() -> Iterator[Engine]:
             for line in engine.ctr("tasks", "ls", "-q", check=False).stdout.split():
                 engine.remove(line)
             daemon.stop()
+            remove_groups()

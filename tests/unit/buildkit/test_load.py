@@ -181,6 +181,16 @@ def test_an_engine_that_keeps_nothing_is_an_error(filled: Filled) -> None:
         load_docker(store, images, SILENT, FakeDocker(forgetful=True))
 
 
+def test_an_engine_that_keeps_another_image_under_the_name_is_an_error(filled: Filled) -> None:
+    store, images = filled
+    engine = FakeDocker()
+    load_docker(store, images[:1], SILENT, engine)
+    engine.held[full_name(images[1].name)] = engine.held[full_name(images[0].name)]
+    engine.forgetful = True
+    with pytest.raises(FailedError, match="does not have"):
+        load_docker(store, images, SILENT, engine)
+
+
 def test_an_engine_that_refuses_is_an_error_without_escapes(filled: Filled) -> None:
     store, images = filled
     with pytest.raises(FailedError, match="does not take") as caught:
@@ -204,6 +214,7 @@ a:1 application/x sha256:1 complete (3/3) 19.1 MiB/19.1 MiB true
 b:1 application/x sha256:2 complete (3/3) 19.1 MiB/19.1 MiB false
 c:1 application/x sha256:3 incomplete (1/3) 1.0 MiB/19.1 MiB false
 d:1 application/x sha256:4 unavailable (0/?) 0.0 B/? false
+e:1 application/x sha256:5 incomplete (1/3) 1.0 MiB/19.1 MiB true
 
 """
     assert complete_images(listing) == {"a:1": "sha256:1"}

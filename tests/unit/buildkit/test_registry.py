@@ -216,6 +216,14 @@ def test_another_content_under_a_digest_is_refused_and_not_kept(content: bytes, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_more_is_read_than_the_blob_may_have() -> None:
+    at, sizes = bench(holding()), list[int]()
+    at.fake.blobs["team/app"][BLOB.digest] = CONTENT * 1000
+    with pytest.raises(WrongContentError, match="does not have"):
+        sizes.extend(map(len, at.team.chunks(BLOB)))
+    assert sum(sizes) <= BLOB.size
+
+
 def test_a_truncated_blob_is_asked_for_again(tmp_path: Path) -> None:
     at = bench(holding())
     at.fake.trap("GET", "/blobs/", lambda _, reply: replace(reply, cut=10))
@@ -271,10 +279,6 @@ def lying_header(_: Ask, reply: Reply) -> Reply:
     return replace(reply, headers=reply.headers | {"Docker-Content-Digest": BLOB.digest})
 
 
-def oversized(_: Ask, reply: Reply) -> Reply:
-    return replace(reply, body=b" " * (MANIFEST_MAX + 1))
-
-
 def other_kind(_: Ask, reply: Reply) -> Reply:
     return replace(reply, headers=reply.headers | {"Content-Type": "application/vnd.oci.image.index.v1+json"})
 
@@ -283,12 +287,24 @@ def nested(_: Ask, reply: Reply) -> Reply:
     return replace(reply, body=b"[" * 100_000, headers={"Content-Type": MANIFEST})
 
 
-@pytest.mark.parametrize("fault", [other_manifest, lying_header, oversized, other_kind, nested])
+@pytest.mark.parametrize("fault", [other_manifest, lying_header, other_kind, nested])
 def test_a_manifest_that_is_not_what_it_should_be_is_refused(fault: Callable[[Ask, Reply], Reply]) -> None:
     at = bench(holding())
     at.fake.trap("GET", "/manifests/", fault)
     with pytest.raises(WrongContentError):
         at.team.manifest(EMPTY.digest)
+
+
+@pytest.mark.parametrize(("more", "refused"), [(0, False), (1, True)])
+def test_a_manifest_may_have_four_mebibytes(more: int, *, refused: bool) -> None:
+    at = bench(holding())
+    content = b'{"a": "' + b"x" * (MANIFEST_MAX - 9 + more) + b'"}'
+    at.fake.manifests["team/app"]["1"] = (MANIFEST, content)
+    if refused:
+        with pytest.raises(WrongContentError):
+            at.team.manifest("1")
+    else:
+        assert at.team.manifest("1").content == content
 
 
 def test_a_registry_that_stores_something_else_is_refused() -> None:
@@ -395,6 +411,16 @@ def test_an_upload_on_another_host_gets_no_credentials() -> None:
     with pytest.raises(AccessDeniedError):
         at.team.upload(BLOB, opened)
     assert [ask.host for ask in at.fake.asked if TOKEN in str(ask.headers)] == ["registry.test"]
+    assert len(at.fake.asked_for("GET", "^/token$")) == 1
+
+
+def test_another_host_cannot_name_a_token_service() -> None:
+    at = bench(holding(FakeRegistry(auth="bearer", storage="https://storage.test")), CREDENTIALS)
+    thief = {"WWW-Authenticate": 'Bearer realm="https://thief.test/token"'}
+    at.fake.trap("GET", "^/sha256", lambda *_: Reply(401, headers=thief))
+    with pytest.raises(AccessDeniedError):
+        at.team.read(BLOB)
+    assert {ask.host for ask in at.fake.asked} == {"registry.test", "tokens.test", "storage.test"}
 
 
 def test_a_redirect_that_gives_up_encryption_is_not_followed() -> None:
@@ -494,6 +520,13 @@ def test_a_busy_registry_is_given_the_time_it_asks_for(status: int) -> None:
     assert at.pauses == [7.0, 7.0]
 
 
+def test_a_body_begins_anew_when_it_is_sent_again() -> None:
+    at = bench()
+    at.fake.trap("PUT", "", lambda *_: forget(at.fake, Reply(429)))
+    at.team.upload(BLOB, opened)
+    assert at.fake.blobs["team/app"] == {BLOB.digest: CONTENT}
+
+
 @pytest.mark.parametrize("wait", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
 def test_a_registry_that_asks_for_too_much_time_is_an_error(wait: str) -> None:
     at = bench()
@@ -532,14 +565,23 @@ def test_the_start_of_an_upload_is_not_repeated_after_an_error() -> None:
 
 def test_a_broken_upload_begins_anew() -> None:
     at = bench()
-    at.fake.trap("PUT", "", lambda *_: forget(at.fake), times=2)
+    at.fake.trap("PUT", "", lambda *_: forget(at.fake, Reply(0, reset=True)), times=2)
     assert at.team.upload(BLOB, opened) == BLOB.size
     assert [ask.method for ask in at.fake.asked] == ["POST", "PUT", "HEAD", "POST", "PUT", "HEAD", "POST", "PUT"]
 
 
-def forget(fake: FakeRegistry) -> Reply:
+def forget(fake: FakeRegistry, reply: Reply) -> Reply:
     fake.blobs["team/app"].clear()
-    return Reply(0, reset=True)
+    return reply
+
+
+def test_an_error_of_an_upload_does_not_show_its_address_as_a_whole() -> None:
+    at = bench()
+    at.fake.trap("PUT", "", lambda *_: Reply(400))
+    with pytest.raises(RegistryError) as caught:
+        at.team.upload(BLOB, opened)
+    assert "/v2/team/app/blobs/uploads/1" in caught.value.details
+    assert "_state" not in told(caught.value)
 
 
 def test_an_upload_whose_answer_was_lost_is_not_sent_twice() -> None:
