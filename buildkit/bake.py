@@ -28,20 +28,32 @@ def target_of(context: BuildContext) -> str:
     return context.slug.replace(".", "_")
 
 
-def bake_file(contexts: Iterable[BuildContext], folder: PurePath, output: PurePath) -> dict[str, Any]:
+@dataclass(frozen=True)
+class BakeFolders:
+    """Where a build's context is, where its results go, and whose checks failed last time and are run anew."""
+
+    context: PurePath
+    output: PurePath
+    again: frozenset[str] = frozenset()
+
+
+def bake_file(contexts: Iterable[BuildContext], folders: BakeFolders) -> dict[str, Any]:
     """Return bake's plan: for each image one target that writes an OCI layout, and one that runs its checks."""
     targets: dict[str, Any] = {}
     for context in contexts:
         name = target_of(context)
         common = {
-            "context": str(folder),
+            "context": str(folders.context),
             "dockerfile": f"dockerfiles/{context.slug}.Dockerfile",
             "args": {"SOURCE_DATE_EPOCH": str(context.locks.base.epoch)},
             "platforms": ["linux/amd64"],
         }
-        layout = f"type=oci,tar=false,dest={output / context.slug},compression=zstd,force-compression=true"
+        layout = f"type=oci,tar=false,dest={folders.output / context.slug},compression=zstd,force-compression=true"
         targets[name] = {**common, "target": "image", "output": [layout]}
-        targets[name + SMOKE] = {**common, "target": "smoke", "output": ["type=cacheonly"]}
+        report = f"type=local,dest={folders.output / context.slug}{SMOKE}"
+        targets[name + SMOKE] = {**common, "target": "report", "output": [report]}
+        if context.slug in folders.again:
+            targets[name + SMOKE]["no-cache-filter"] = ["smoke"]
     return {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
 
 

@@ -9,6 +9,7 @@ from buildkit.bake import SMOKE, Progress, Step, owners, target_of
 from buildkit.checkout import Checkout
 from buildkit.context import BuildContext
 from buildkit.engine import Builder, BuilderError
+from buildkit.workspace import passed
 from stackway import clock
 from stackway.console import Reporter
 from stackway.files import write_atomic
@@ -42,11 +43,23 @@ class Bakery:
         while remaining:
             progress = self._run(remaining, cached=cached)
             if progress is None:
+                self._judge(remaining)
                 return
             # What the first run has built is in the builder's cache; it must not be thrown away by running again.
             cached = True
             failed = self._failures(progress, remaining)
             remaining = [context for context in remaining if context.service.image not in failed]
+
+    def _judge(self, contexts: Sequence[BuildContext]) -> None:
+        """Fail the images whose checks did not pass."""
+        for context in contexts:
+            report, image = self._checkout.workspace.report(context.slug), context.service.image
+            if passed(report):
+                self._checkout.reporter.finish(image, "built and checked")
+            else:
+                tail = "\n".join(report.splitlines()[-_TAIL:])
+                self._outcome.failures[image] = f"a check failed\n{tail}"
+                self._checkout.reporter.finish(image, "a check failed", good=False)
 
     def _run(self, contexts: Sequence[BuildContext], *, cached: bool) -> Progress | None:
         """Return None when all went well, else what the builder told."""
@@ -55,7 +68,6 @@ class Bakery:
         file = self._checkout.workspace.folder / "bake.json"
         completed = self._builder.bake(file, targets, lambda line: watch.tell(progress.feed(line)), cached=cached)
         self._write_logs(progress, contexts)
-        watch.end(good=completed.code == 0)
         if completed.code == 0:
             return None
         if not progress.failures():
@@ -79,24 +91,14 @@ class Bakery:
         return failed
 
     def _write_logs(self, progress: Progress, contexts: Sequence[BuildContext]) -> None:
-        texts: dict[str, list[str]] = {context.slug: [] for context in contexts}
-        for step in progress.steps.values():
-            state = (
-                "cached"
-                if step.cached
-                else "done"
-                if step.completed and not step.error
-                else step.error or "not finished"
-            )
-            for context in owners(step, contexts):
-                texts[context.slug] += [
-                    f"{step}",
-                    *(f"    {line}" for line in step.log),
-                    f"  {state}, {step.seconds:.1f} s",
-                ]
         for context in contexts:
+            steps = [step for step in progress.steps.values() if context in owners(step, contexts)]
+            # The builder tells of a shared step once for each image; the time is with the one that ran it.
+            longest = {(step.stage, step.text): step for step in sorted(steps, key=lambda step: step.seconds)}
+            lines = [line for step in longest.values() for line in _describe(step)]
+            text = "\n".join([*lines, "", "checks:", self._checkout.workspace.report(context.slug)])
             path = self._logs / f"{context.slug}.log"
-            write_atomic(path, ("\n".join(texts[context.slug]) + "\n").encode())
+            write_atomic(path, text.encode())
             self._outcome.logs[context.service.image] = str(path)
 
 
@@ -108,20 +110,26 @@ class _Watch:
         self._contexts = {target_of(context): context for context in contexts}
         self._outcome = outcome
         self._started = clock.monotonic()
+        self._owners: dict[tuple[str, str], list[str]] = {}
 
     def tell(self, steps: Iterable[Step]) -> None:
         for step in steps:
-            for context in owners(step, self._contexts.values()):
-                image = context.service.image
+            for image in self._images(step):
                 if step.completed:
                     self._outcome.seconds[image] = clock.monotonic() - self._started
                 elif step.started:
                     self._reporter.task(image, step.stage)
 
-    def end(self, *, good: bool) -> None:
-        for context in self._contexts.values():
-            if good:
-                self._reporter.finish(context.service.image, "built and checked")
+    def _images(self, step: Step) -> list[str]:
+        key = (step.target, step.stage)
+        if key not in self._owners:
+            self._owners[key] = [context.service.image for context in owners(step, self._contexts.values())]
+        return self._owners[key]
+
+
+def _describe(step: Step) -> list[str]:
+    state = step.error or ("cached" if step.cached else "done" if step.completed else "not finished")
+    return [str(step), *(f"    {line}" for line in step.log), f"  {state}, {step.seconds:.1f} s"]
 
 
 def _explain(step: Step) -> str:

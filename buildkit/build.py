@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildkit.bake import bake_file
+from buildkit.bake import BakeFolders, bake_file
 from buildkit.bakery import Bakery, Outcome
 from buildkit.checkout import Checkout
 from buildkit.context import BuildContext, Toolset
@@ -115,7 +115,8 @@ def _lay_out(checkout: Checkout, contexts: Sequence[BuildContext], tools: Toolse
 
     workspace = checkout.workspace
     workspace.lay_out(contexts, tools, Path(uv.find_uv_bin()))
-    plan = bake_file(contexts, workspace.context, workspace.folder / "output")
+    folders = BakeFolders(workspace.context, workspace.folder / "output", workspace.failed_checks())
+    plan = bake_file(contexts, folders)
     write_json(workspace.folder / "bake.json", plan)
 
 

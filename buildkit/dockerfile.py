@@ -149,7 +149,7 @@ def smoke_script(service: Service) -> str:
     if service.layout == "python":
         lines += [
             "check test ! -w /opt/venv",
-            "find /opt/venv -name '*.so*' -type f -exec ldd {} + >/tmp/libraries 2>/dev/null",
+            "find /opt/venv -name '*.so*' -type f -exec ldd {} + >/tmp/libraries 2>&1",
             "check sh -c '! grep \"not found\" /tmp/libraries'",
         ]
     lines += [f"check python3 -c {shlex.quote(f'import {module}')}" for module in smoke.imports]

@@ -23,6 +23,8 @@ from stackway.tools.versions import pinned_version
 
 _INSTANCE = "stackway"
 _START_SECONDS = 30.0
+# MB: always kept, left free on the disk, at most. BuildKit's own default of 2000 is less than one series.
+_KEEP = "12000,4000,40000"
 _WAYS = "auto, own, docker, buildx:NAME, remote:ADDRESS, kubernetes:NAMESPACE"
 
 
@@ -178,8 +180,11 @@ def _own(cache: Path, reporter: Reporter) -> Iterator[Builder]:
 
 def _daemon_command(buildkitd: Path, runc: Path, root: Path, socket: Path) -> Command:
     root.mkdir(parents=True, exist_ok=True)
+    # More steps at once than this only wait for each other: nearly all of them use a processor throughout.
+    parallel = len(os.sched_getaffinity(0)) + 1
     worker = ("--containerd-worker=false", "--oci-worker=true", f"--oci-worker-binary={runc}")
-    return Command((str(buildkitd), "--root", str(root), "--addr", f"unix://{socket}", *worker))
+    limits = (f"--oci-max-parallelism={parallel}", f"--oci-worker-gc-keepstorage={_KEEP}")
+    return Command((str(buildkitd), "--root", str(root), "--addr", f"unix://{socket}", *worker, *limits))
 
 
 def _wait(daemon: Daemon, socket: Path) -> None:

@@ -88,6 +88,8 @@ def plan_locks(run: LockRun, services: Sequence[Service]) -> list[LockChange]:
         locker.base(base)
     for service in services:
         locker.image(service)
+    if locker.floating:
+        raise WrongInputError.from_problems("the images need versions that nobody has chosen", locker.floating)
     for series in sorted({service.series for service in services if service.layout == "python"}):
         locker.layers(series)
     return locker.changes
@@ -97,6 +99,7 @@ class _Locker:
     def __init__(self, run: LockRun) -> None:
         self.run = run
         self.changes: list[LockChange] = []
+        self.floating: set[Problem] = set()
         self._apt: dict[str, Apt] = {}
         self._python: dict[str, PythonLock] = {}
         self._constraints: dict[str, dict[str, str]] = {}
@@ -120,7 +123,7 @@ class _Locker:
             question = python_question(service, series, base)
             constraints = self._constraints_of(series, base)
             lock = self._distributions(image_path(service, "python"), question, constraints)
-            self._refuse_floating(service, lock, {**constraints, **question.pinned})
+            self._note_floating(service, lock, {**constraints, **question.pinned})
 
     def layers(self, series: str) -> None:
         """Record the layers of a series: cut anew for a whole upgrade, else only who stands on which."""
@@ -216,16 +219,13 @@ class _Locker:
             self._constraints[series.name] = parse_constraints(text, base.python)
         return self._constraints[series.name]
 
-    def _refuse_floating(self, service: Service, lock: PythonLock, known: Mapping[str, str]) -> None:
-        """Refuse versions that nobody chose: a lock must not depend on the day it was made."""
+    def _note_floating(self, service: Service, lock: PythonLock, known: Mapping[str, str]) -> None:
+        """Note versions that nobody chose: a lock must not depend on the day it was made."""
         place = self.run.catalog.services[service.name, service.series].document.place(("packages", "python"))
         hint = "Add it to `overrides` with version, owner, reason and expiry."
-        floating = [pin for pin in lock.pins if pin.name not in known]
-        if floating:
-            problems = [
-                Problem(f"{pin.name} (now {pin.version}) is not in the constraints", place, hint) for pin in floating
-            ]
-            raise WrongInputError.from_problems(f"{service.image} needs versions that nobody has chosen", problems)
+        floating = (pin for pin in lock.pins if pin.name not in known)
+        found = (Problem(f"{pin.name} (now {pin.version}) is not in the constraints", place, hint) for pin in floating)
+        self.floating.update(found)
 
 
 def read_constraints(path: Path, digest: str) -> str:

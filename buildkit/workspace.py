@@ -42,6 +42,18 @@ class Workspace:
         """Return where the builder writes an image."""
         return self.folder / "output" / slug
 
+    def report(self, slug: str) -> str:
+        """Return what an image's checks said; empty when they were not run."""
+        try:
+            return (self.folder / "output" / f"{slug}-smoke" / "report").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def failed_checks(self) -> frozenset[str]:
+        """Return the images (by slug) whose checks did not pass when they were last run."""
+        slugs = [path.name.removesuffix("-smoke") for path in self.outputs() if path.name.endswith("-smoke")]
+        return frozenset(slug for slug in slugs if not passed(self.report(slug)))
+
     def outputs(self) -> list[Path]:
         """Return the folders that the builder has written."""
         return sorted((self.folder / "output").glob("*"))
@@ -137,6 +149,11 @@ class Workspace:
             return
         write_atomic(path, content)
         os.utime(path, (CONSTANT_TIME, CONSTANT_TIME))
+
+
+def passed(report: str) -> bool:
+    """Tell whether a report of checks ends well; one that is cut short does not."""
+    return report.endswith("exit code 0\n")
 
 
 def files_tar(context: BuildContext) -> bytes:
