@@ -18,6 +18,8 @@ from typing import Any
 from buildkit.context import BuildContext
 
 SMOKE = "-smoke"
+CONTEXT = "context"
+_TRANSFER = re.compile(r"\[(?:[a-z0-9_-]+ )?internal\] load build context")
 _NAME = re.compile(
     r"\[(?:(?P<target>[a-z0-9_-]+) )?(?P<stage>[a-z0-9._-]+) +(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL
 )
@@ -104,7 +106,12 @@ class Progress:
         return changed
 
     def _vertex(self, vertex: Mapping[str, Any]) -> Step | None:
-        digest, found = str(vertex.get("digest")), _NAME.match(str(vertex.get("name", "")))
+        digest, name = str(vertex.get("digest")), str(vertex.get("name", ""))
+        found = _NAME.match(name)
+        if _TRANSFER.match(name):
+            return Step(
+                "", CONTEXT, "packages and files", _moment(vertex.get("started")), _moment(vertex.get("completed"))
+            )
         if not found:
             if vertex.get("error"):
                 self.other.append(f"{vertex.get('name')}: {vertex['error']}")

@@ -5,7 +5,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from buildkit.bake import SMOKE, Progress, Step, owners, target_of
+from buildkit.bake import CONTEXT, SMOKE, Progress, Step, owners, target_of
 from buildkit.checkout import Checkout
 from buildkit.context import BuildContext
 from buildkit.engine import Builder, BuilderError
@@ -114,6 +114,10 @@ class _Watch:
 
     def tell(self, steps: Iterable[Step]) -> None:
         for step in steps:
+            if step.stage == CONTEXT and step.started and not step.completed:
+                self._reporter.task("builder", "taking in packages and files")
+            elif step.stage == CONTEXT and step.completed:
+                self._reporter.finish("builder", "has the packages and files")
             for image in self._images(step):
                 if step.completed:
                     self._outcome.seconds[image] = clock.monotonic() - self._started

@@ -123,6 +123,7 @@ class _Reader:
         self.root = root
         self.layers = [root / FOLDER, *([root / OVERLAYS / overlay] if overlay else [])]
         self.problems: list[Problem] = []
+        self._documents: dict[Path, Document] = {}
 
     def named(self, folder: str, model: type[Model]) -> dict[str, Resolved[Model]]:
         """Return the specs in one file each, keyed by file name."""
@@ -155,12 +156,18 @@ class _Reader:
     def _resolve(self, model: type[Model], files: list[Path]) -> Resolved[Model] | None:
         present = [path for path in files if path.exists()]
         try:
-            document = merge([load_document(path, str(path.relative_to(self.root))) for path in present])
+            document = merge([self._load(path) for path in present])
             name = document.places[()].file
             return Resolved(parse_model(model, document, f"{name} cannot be used"), document, present[0].parent)
         except WrongInputError as error:
             self.problems += error.problems or [Problem(f"{error.brief}: {error.details}")]
             return None
+
+    def _load(self, path: Path) -> Document:
+        """Return a file's document; what all series of a service share is read once."""
+        if path not in self._documents:
+            self._documents[path] = load_document(path, str(path.relative_to(self.root)))
+        return self._documents[path]
 
     def _same(self, resolved: Resolved[Model], key: str, expected: str) -> None:
         given = getattr(resolved.spec, key)

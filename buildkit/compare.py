@@ -75,9 +75,13 @@ def entries(layer: Path) -> Iterator[Iterator[Entry]]:
     """Yield the files of a zstd-compressed layer, in its order."""
     import zstandard
 
-    with layer.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            yield (_entry(archive, member) for member in archive)
+    decompressor = zstandard.ZstdDecompressor()
+    with (
+        layer.open("rb") as file,
+        decompressor.stream_reader(file, read_across_frames=True) as stream,
+        tarfile.open(fileobj=stream, mode="r|") as archive,
+    ):
+        yield (_entry(archive, member) for member in archive)
 
 
 def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:

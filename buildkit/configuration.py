@@ -55,7 +55,7 @@ class TemplateLibrary:
             loader=DictLoader(dict(texts)),
             bytecode_cache=cache,
             undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 - Dockerfiles and configuration files, no HTML
+            autoescape=False,
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,

@@ -232,8 +232,8 @@ def _gone(download: Download) -> MissingArtifactError:
     return MissingArtifactError(
         f"{download.artifact.name} is no longer in the archive",
         details=f"locked: {download.artifact.digest}",
-        resolution="Copy the file into the artifact cache from a machine that has it, point the mirror setting at an archive of "
-        "snapshots, or `release spec lock --upgrade`.",
+        resolution="Copy the file into the artifact cache from a machine that has it, point the mirror setting at an archive "
+        "of snapshots, or `release spec lock --upgrade`.",
     )
 
 

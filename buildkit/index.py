@@ -70,7 +70,7 @@ def _resolution_error(completed: Completed) -> FailedError | UnavailableError:
         return NoNetworkError(
             "the Python package index does not answer, and some packages are not in the cache",
             details=text,
-            resolution="Connect the machine, set UV_DEFAULT_INDEX to an index it reaches, or copy a filled artifact cache here.",
+            resolution="Connect the machine, set UV_DEFAULT_INDEX to an index it reaches, or bring a filled artifact cache.",
         )
     return FailedError(
         "the Python packages do not go together", details=text, resolution="Change the spec's packages or overrides."

@@ -40,12 +40,13 @@ class _Merger:
                 self._amend(merged, document, here, value)
             elif value is None:
                 merged.pop(key, None)
-                self._forget((*path, key))
+                self._forget(here)
             elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
                 self.places.setdefault(here, document.place(here))
                 merged[key] = self.mapping(merged[key], document, value, here)
             else:
-                self._forget(here)
+                if key in merged:
+                    self._forget(here)
                 merged[key] = self._take(document, value, here)
         return merged
 

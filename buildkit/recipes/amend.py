@@ -14,11 +14,11 @@ import sys
 CONSTANT_TIME = 315532800
 
 
-def normal(name):
+def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def remove(site, names):
+def remove(site: str, names: set[str]) -> None:
     for info in sorted(name for name in os.listdir(site) if name.endswith(".dist-info")):
         if normal(info[: -len(".dist-info")].rsplit("-", 1)[0]) not in names:
             continue
@@ -29,7 +29,7 @@ def remove(site, names):
         shutil.rmtree(os.path.join(site, info), ignore_errors=True)
 
 
-def drop(path):
+def drop(path: str) -> None:
     folder, name = os.path.split(path)
     cached = os.path.join(folder, "__pycache__")
     if os.path.isdir(cached):
@@ -43,12 +43,12 @@ def drop(path):
             os.rmdir(empty)
 
 
-def settle(venv):
+def settle(venv: str) -> None:
     for folder, _, _ in os.walk(venv):
         os.utime(folder, (CONSTANT_TIME, CONSTANT_TIME))
 
 
-def main():
+def main() -> None:
     venv, tree, *names = sys.argv[1:]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     remove(f"{venv}/lib/{version}/site-packages", set(names))

@@ -1,12 +1,13 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
-"""environment.py UV REQUIREMENTS FILES VENV TREE: installs exactly REQUIREMENTS from FILES into TREE/VENV, the same bytes each time.
+"""environment.py UV REQUIREMENTS FILES VENV TREE: installs REQUIREMENTS from FILES into TREE/VENV, always the same bytes.
 
 Runs in the builder with no network. Byte-code: marshal marks objects that have more than one reference in the compiling
 process, so a .pyc depends on what that process compiled before. One forked child of the same pristine parent for each
 top-level entry, files sorted, gives the same bytes whatever the number of jobs and whichever other packages there are.
 """
 
+import contextlib
 import os
 import py_compile
 import shutil
@@ -16,7 +17,8 @@ import sys
 CONSTANT_TIME = 315532800  # 1980-01-01: cache keys hold no times, so a layer's must be the same in every build
 
 
-def install(uv, requirements, files, venv, tree):
+def install(uv: str, requirements: str, files: str, place: tuple[str, str]) -> None:
+    venv, tree = place
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/tmp",
@@ -30,13 +32,13 @@ def install(uv, requirements, files, venv, tree):
     }
     target = ["--python", f"{venv}/bin/python", "--prefix", f"{tree}{venv}"]
     sources = ["--offline", "--no-index", "--find-links", files, "--no-deps", "--require-hashes", "-r", requirements]
-    done = subprocess.run([uv, "pip", "install", "-q", *target, *sources], env=environment)
+    done = subprocess.run([uv, "pip", "install", "-q", *target, *sources], env=environment, check=False)
     shutil.rmtree("/tmp/uv", ignore_errors=True)
     if done.returncode:
         sys.exit(done.returncode)
 
 
-def forget_uv(site):
+def forget_uv(site: str) -> None:
     """Take away what uv notes about this installation: it holds times, and no program reads it."""
     for info in sorted(name for name in os.listdir(site) if name.endswith(".dist-info")):
         record = os.path.join(site, info, "RECORD")
@@ -51,26 +53,21 @@ def forget_uv(site):
             file.writelines(sorted(rows))
 
 
-def weight(entry):
+def weight(entry: str) -> int:
     return sum(len(files) for _, _, files in os.walk(entry))
 
 
-def compile_entry(entry, tree):
+def compile_entry(entry: str, tree: str) -> None:
     files = [entry] if os.path.isfile(entry) else sorted(os.path.join(d, f) for d, _, fs in os.walk(entry) for f in fs)
     for file in files:
         if file.endswith(".py"):
-            try:
-                py_compile.compile(
-                    file,
-                    dfile=file.removeprefix(tree),
-                    doraise=True,
-                    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-                )
-            except py_compile.PyCompileError:
-                pass  # templates and leftovers of Python 2: no byte-code, as pip does
+            # Templates and leftovers of Python 2 get no byte-code, as with pip.
+            with contextlib.suppress(py_compile.PyCompileError):
+                mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+                py_compile.compile(file, dfile=file.removeprefix(tree), doraise=True, invalidation_mode=mode)
 
 
-def compile_all(site, tree):
+def compile_all(site: str, tree: str) -> None:
     entries = [
         os.path.join(site, name) for name in os.listdir(site) if not name.endswith((".dist-info", ".so", ".pth"))
     ]
@@ -87,12 +84,12 @@ def compile_all(site, tree):
         reap()
 
 
-def reap():
+def reap() -> None:
     if os.wait()[1] != 0:
         sys.exit("byte-compilation failed")
 
 
-def settle(tree):
+def settle(tree: str) -> None:
     for folder, folders, files in os.walk(tree):
         for name in [*folders, *files]:
             path = os.path.join(folder, name)
@@ -102,11 +99,11 @@ def settle(tree):
     os.utime(tree, (CONSTANT_TIME, CONSTANT_TIME))
 
 
-def main():
+def main() -> None:
     uv, requirements, files, venv, tree = sys.argv[1:]
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
-    install(uv, requirements, files, venv, tree)
+    install(uv, requirements, files, (venv, tree))
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = f"{tree}{venv}/lib/{version}/site-packages"
     if os.path.isdir(site):
