@@ -24,10 +24,21 @@ Model = TypeVar("Model", bound="BaseModel")
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 40
-_INT = re.compile(r"[-+]?(0|[1-9][0-9]*)\Z")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
-# What must reach no file we write: C0 and C1 controls but tab and newline, DEL, line and paragraph separators, bidi overrides.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})\Z")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]{1,30}|[0-9]{1,30}(\.[0-9]{0,30})?)([eE][-+]?[0-9]{1,2})?\Z")
+# What must reach no file we write: C0 and C1 controls but tab and newline, DEL, separators, bidi overrides, noncharacters.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+_WANTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -132,6 +143,7 @@ class _Reader:
                 self._problem("a key must be a plain word", line)
                 continue
             key = key_node.value
+            self._refuse_controls(key, line)
             if key in found:
                 self._problem(f"the key {key!r} is given twice", line, f"The first is on line {lines[key]}; keep one.")
                 continue
@@ -152,15 +164,21 @@ class _Reader:
                 items.append(self._value(item, here))
             return items
         if isinstance(node, yaml.ScalarNode):
+            self._refuse_controls(str(node.value), node.start_mark.line + 1)
             return str(node.value) if node.style else _resolve(str(node.value))
         return None
+
+    def _refuse_controls(self, text: str, line: int) -> None:
+        """Refuse what double quotes can spell: an escape is not seen in the file's own text."""
+        if found := _CONTROL.search(text):
+            self._problem(f"control character U+{ord(found.group()):04X}, written as an escape", line)
 
     def _problem(self, message: str, line: int, hint: str = "") -> None:
         self.problems.append(Problem(message, Position(self.name, line), hint))
 
 
 def _resolve(text: str) -> Any:
-    """Return a plain scalar's value by YAML 1.2's core schema (without its octal and hexadecimal numbers)."""
+    """Return a plain scalar's value by YAML 1.2's core schema, without its octal, hexadecimal and boundless numbers."""
     if text in {"", "~", "null", "Null", "NULL"}:
         return None
     if text in {"true", "True", "TRUE", "false", "False", "FALSE"}:
@@ -179,29 +197,35 @@ def parse_model(model: type[Model], document: Document, brief: str) -> Model:
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        problems = [_explain(model, document, dict(item)) for item in error.errors(include_url=False)]
+        problems = _explain(model, document, [dict(item) for item in error.errors(include_url=False)])
         raise WrongInputError.from_problems(brief, problems) from error
 
 
-def _explain(model: "type[BaseModel]", document: Document, item: dict[str, Any]) -> Problem:
-    path = tuple(part for part in item["loc"] if part != "[key]")
+def _explain(model: "type[BaseModel]", document: Document, items: list[dict[str, Any]]) -> list[Problem]:
+    """Return one problem for each place; where a value may be of several kinds, pydantic complains once for each."""
+    found: dict[KeyPath, list[dict[str, Any]]] = {}
+    for item in items:
+        path = tuple(part for part in item["loc"] if part != "[key]")
+        is_choice = item["type"] != "missing" and path[:-1] in document.places and path not in document.places
+        found.setdefault(path[:-1] if is_choice else path, []).append(item)
+    return [_problem(model, document, path, given) for path, given in found.items()]
+
+
+def _problem(model: "type[BaseModel]", document: Document, path: KeyPath, items: list[dict[str, Any]]) -> Problem:
     place = document.place(path)
     label = ".".join(str(part) for part in path) or "the document"
+    item = next((item for item in items if item["type"] == "value_error"), items[0])
+    given = item["input"]
     match item["type"]:
         case "extra_forbidden":
             near = nearest(str(path[-1]), _fields(model, path[:-1]))
             return Problem(f"unknown key {label!r}", place, f"Did you mean {near!r}?" if near else "")
         case "missing":
             return Problem(f"{label!r} is missing", document.place(path[:-1]))
-        case "string_type":
-            given = item["input"]
-            return Problem(
-                f"{label!r} must be text, not {_kind(given)}",
-                place,
-                f'Write "{given}" in quotes.' if _is_scalar(given) else "",
-            )
-        case "bool_type" | "bool_parsing":
-            return Problem(f"{label!r} must be true or false, not {item['input']!r}", place)
+        case kind if kind in _WANTED:
+            wanted = " or ".join(dict.fromkeys(_WANTED[item["type"]] for item in items if item["type"] in _WANTED))
+            hint = "Write it in quotes." if wanted == "text" and _is_scalar(given) else ""
+            return Problem(f"{label!r} must be {wanted}, not {_kind(given)}", place, hint)
         case _:
             return Problem(f"{label!r}: {item['msg'].removeprefix('Value error, ')}", place)
 
@@ -217,6 +241,7 @@ def _kind(value: Any) -> str:
         int: "a number",
         float: "a number",
         bool: "true or false",
+        str: "text",
         type(None): "nothing",
     }
     return names.get(type(value), type(value).__name__)
@@ -231,7 +256,9 @@ def _fields(model: "type[BaseModel]", path: KeyPath) -> list[str]:
         if isinstance(part, int):
             schema = schema.get("items", {})
         else:
-            schema = schema.get("properties", {}).get(part) or schema.get("additionalProperties") or {}
+            named = list(schema.get("patternProperties", {}).values())
+            others = named[0] if named else schema.get("additionalProperties") or {}
+            schema = schema.get("properties", {}).get(part, others)
     return sorted(_follow(schema, definitions).get("properties", {}))
 
 

@@ -119,7 +119,8 @@ class FakeCheckout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for path, content in (*SPECS.items(), *TEXTS.items()):
+        files: dict[str, Mapping[str, Any] | str] = {**SPECS, **TEXTS}
+        for path, content in files.items():
             self.write(path, content)
         for folder in ("dockerfiles", "templates", "new"):
             shutil.copytree(REPOSITORY / "images/shared" / folder, root / "images/shared" / folder)
