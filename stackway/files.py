@@ -55,8 +55,8 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def disk_errors(what: str) -> Iterator[None]:
-    """Turn "no space left" and "read-only" into errors that say what was being written."""
+def disk_errors(what: str, path: Path | None = None) -> Iterator[None]:
+    """Turn "no space left" and "read-only" into errors that say what was being written, and at which `path`."""
     try:
         yield
     except OSError as error:
@@ -64,14 +64,14 @@ def disk_errors(what: str) -> Iterator[None]:
             raise
         raise FailedError(
             f"{what}: {os.strerror(error.errno)}",
-            details=str(error.filename or ""),
+            details=str(path or error.filename or ""),
             resolution="Free some space there (`release store gc` drops what nothing needs) and run the same command again.",
         ) from error
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Write a whole file or nothing: to a temporary name beside it, flushed to disk, then renamed."""
-    with disk_errors(f"cannot write {path.name}"):
+    with disk_errors(f"cannot write {path.name}", path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
@@ -102,9 +102,18 @@ def place(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EACCES):
             raise
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(source, temporary)
+        _copy(source, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with disk_errors(f"cannot write {target.name}", target):
+            shutil.copyfile(source, temporary)
         temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
