@@ -57,7 +57,8 @@ class Bakery:
             if passed(report):
                 self._checkout.reporter.finish(image, "built and checked")
             else:
-                tail = "\n".join(report.splitlines()[-_TAIL:])
+                lines = [line for line in report.splitlines() if not line.startswith("INFO:")]
+                tail = "\n".join(lines[-_TAIL:])
                 self._outcome.failures[image] = f"a check failed\n{tail}"
                 self._checkout.reporter.finish(image, "a check failed", good=False)
 

@@ -121,13 +121,13 @@ def _values(recipe: Recipe) -> dict[str, Any]:
         "labels": sorted(labels(service).items()),
         "ports": sorted(ports),
         "command": default_command(service),
-        "checked": checked_folders(service),
+        "checked": checked_files(service),
     }
 
 
-def checked_folders(service: Service) -> list[str]:
-    """Return the folders in which the smoke stage finds the rendered configuration, as a deployment would mount it."""
-    return sorted({file.path.rsplit("/", 1)[0] for file in service.config.values() if file.render == "deployment"})
+def checked_files(service: Service) -> list[str]:
+    """Return the paths at which the smoke stage finds the example's configuration, file by file as a deployment mounts it."""
+    return sorted(file.path for file in service.config.values() if file.render == "deployment")
 
 
 def smoke_script(service: Service) -> str:
