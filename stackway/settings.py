@@ -79,11 +79,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Setting]:
 def _from_file(path: Path) -> dict[str, Setting]:
     try:
         text = path.read_text(encoding="utf-8")
+        content: dict[str, Any] = tomllib.loads(text)
     except FileNotFoundError:
         return {}
-    try:
-        content: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WrongInputError(
             f"{FILE} is not TOML", details=f"{path}: {error}", resolution="Mend the line named above."
         ) from error
@@ -110,5 +109,5 @@ def _from_file(path: Path) -> dict[str, Setting]:
 
 
 def _line_of(name: str, text: str) -> int:
-    found = re.search(rf"^\s*\[?{re.escape(name)}\b", text, re.MULTILINE)
+    found = re.search(rf"^[ \t]*\[?{re.escape(name)}\b", text, re.MULTILINE)
     return text.count("\n", 0, found.start()) + 1 if found else 0
