@@ -8,8 +8,9 @@ Progress and messages go to standard error, results to standard output. Nothing 
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TextIO
 
@@ -67,6 +68,9 @@ class Reporter(Protocol):
     def group(self, title: str) -> AbstractContextManager[None]:
         """Hold together what is told inside."""
 
+    def close(self) -> None:
+        """Leave the terminal as it was found; whatever is told afterwards is a new start."""
+
 
 class SilentReporter:
     """Tells nothing; for JSON output and for callers that only want the result."""
@@ -86,6 +90,9 @@ class SilentReporter:
     def group(self, title: str) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's signature
         """Hold nothing together."""
         return nullcontext()
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class PlainReporter:
@@ -120,10 +127,18 @@ class PlainReporter:
         self._write(title)
         return nullcontext()
 
+    def close(self) -> None:
+        """Do nothing: every line is out."""
+
     def _write(self, text: str) -> None:
-        for line in printable(text).splitlines() or [""]:
-            self._stream.write(f"[{clock.monotonic() - self._started:7.1f}s] {line}\n")
-        self._stream.flush()
+        seconds = clock.monotonic() - self._started
+        self._put("".join(f"[{seconds:7.1f}s] {line}\n" for line in printable(text).splitlines() or [""]))
+
+    def _put(self, text: str) -> None:
+        """Write; when the reader has gone, work goes on all the same: nobody who looks away may stop an upgrade."""
+        with suppress(BrokenPipeError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 class FoldingReporter(PlainReporter):
@@ -136,71 +151,87 @@ class FoldingReporter(PlainReporter):
 
     def group(self, title: str) -> AbstractContextManager[None]:
         """Fold what is told inside."""
-        return self._fold(printable(title))
+        return self._fold(" ".join(printable(title).split()))
 
     @contextmanager
     def _fold(self, title: str) -> Iterator[None]:
         self._groups += 1
         name, moment = f"stackway_{self._groups}", int(clock.now().timestamp())
         opening = f"\x1b[0Ksection_start:{moment}:{name}\r\x1b[0K{title}" if self._gitlab else f"::group::{title}"
-        self._stream.write(f"{opening}\n")
+        self._put(f"{opening}\n")
         try:
             yield
         finally:
             moment = int(clock.now().timestamp())
-            self._stream.write(f"\x1b[0Ksection_end:{moment}:{name}\r\x1b[0K\n" if self._gitlab else "::endgroup::\n")
-            self._stream.flush()
+            self._put(f"\x1b[0Ksection_end:{moment}:{name}\r\x1b[0K\n" if self._gitlab else "::endgroup::\n")
 
 
 class LiveReporter:
-    """A line with a bar for each running task, redrawn in place; messages scroll above it."""
+    """A line with a bar for each running task, redrawn in place; messages scroll above it. Threads may share it."""
 
     def __init__(self, stream: TextIO) -> None:
         from rich.console import Console
 
-        self._console = Console(file=stream, highlight=False)
+        # No emoji: `keystone.yaml:100:` is a place in a file.
+        self._console = Console(file=stream, highlight=False, emoji=False, markup=False)
         self._progress: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.RLock()
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._console.print(printable(text), markup=False)
+        self._print(text)
 
     def warn(self, text: str) -> None:
         """Print above the bars, marked."""
-        self._console.print(f"warning: {printable(text)}", style="yellow", markup=False)
+        self._print(f"warning: {text}", "yellow")
 
     def task(self, name: str, status: str, done: float | None = None) -> None:
         """Draw or redraw the task's line."""
-        progress = self._live()
-        total = None if done is None else 1.0
-        if name not in self._tasks:
-            self._tasks[name] = progress.add_task(name, total=total, status="")
-        progress.update(self._tasks[name], total=total, completed=done or 0.0, status=printable(status)[:60])
+        total, shown = None if done is None else 1.0, printable(status)[:60]
+        with self._lock:
+            progress = self._live()
+            if name not in self._tasks:
+                self._tasks[name] = progress.add_task(printable(name), total=total, status=shown)
+            progress.update(self._tasks[name], total=total, completed=done or 0.0, status=shown)
 
     def finish(self, name: str, status: str, *, good: bool = True) -> None:
         """Take the task's line away and print how it ended."""
-        if name in self._tasks and self._progress:
-            self._progress.remove_task(self._tasks.pop(name))
-        if self._progress and not self._tasks:
-            self._progress.stop()
-            self._progress = None
+        with self._lock:
+            if name in self._tasks and self._progress:
+                self._progress.remove_task(self._tasks.pop(name))
+            if not self._tasks:
+                self.close()
         mark, style = ("\u2713", "green") if good else ("\u2717", "red")
-        self._console.print(f"{mark} {printable(name)}: {printable(status)}", style=style, markup=False)
+        self._print(f"{mark} {name}: {status}", style)
 
     def group(self, title: str) -> AbstractContextManager[None]:
         """Print the title."""
-        self._console.print(printable(title), style="bold", markup=False)
+        self._print(title, "bold")
         return nullcontext()
+
+    def close(self) -> None:
+        """Take all bars away and show the cursor again."""
+        with self._lock:
+            self._tasks.clear()
+            if self._progress:
+                self._progress.stop()
+                self._progress = None
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(printable(text), style=style, soft_wrap=True)
 
     def _live(self) -> "Progress":
         if self._progress is None:
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn())
-            self._progress = Progress(
-                *columns, TextColumn("{task.fields[status]}"), console=self._console, transient=True
+            name, status = (
+                TextColumn("{task.description}", markup=False),
+                TextColumn("{task.fields[status]}", markup=False),
             )
+            columns = (SpinnerColumn(), name, BarColumn(bar_width=20), TimeElapsedColumn(), status)
+            # Results go to standard output, wherever that leads, also while bars are drawn.
+            self._progress = Progress(*columns, console=self._console, transient=True, redirect_stdout=False)
             self._progress.start()
         return self._progress
 
