@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from stackway.console import Reporter, Table, make_reporter, printable
 from stackway.errors import ExitCode, StackwayError, WrongInputError
@@ -30,14 +31,16 @@ class Session:
     settings: Settings
     reporter: Reporter
     wants_json: bool
+    shown: list[Any] = field(default_factory=list)
 
     def show(self, value: Any, *tables: Table | str) -> None:
         """Print a result: `value` as JSON when that was asked for, else the tables."""
+        self.shown.append(value)
         if self.wants_json:
-            sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+            _write(sys.stdout, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
             return
         texts = [table if isinstance(table, str) else table.to_text() for table in tables]
-        sys.stdout.write("\n\n".join(text.rstrip("\n") for text in texts) + "\n")
+        _write(sys.stdout, "\n\n".join(text.rstrip("\n") for text in texts) + "\n")
 
 
 Run = Callable[[Session], ExitCode]
@@ -67,18 +70,27 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser that raises our error, with the nearest right word, instead of ending the program."""
 
     def error(self, message: str) -> NoReturn:
-        resolution = f"`{self.prog} --help` shows what can be given."
-        if "invalid choice" in message:
+        near, resolution = None, f"`{self.prog} --help` shows what can be given."
+        if message.startswith("argument COMMAND: invalid choice"):
             word = message.split("'")[1]
-            near = nearest(word, sorted(_choices(self)))
-            message = f"there is no {word!r} here"
-            resolution = f"Did you mean {near!r}? {resolution}" if near else resolution
+            near, message = nearest(word, sorted(_children(self))), f"there is no {word!r} here"
+        elif message.startswith("unrecognized arguments: "):
+            near = nearest(message.split()[2].partition("=")[0], _options(self))
+        resolution = f"Did you mean {near!r}? {resolution}" if near else resolution
         raise WrongInputError(message, details=self.format_usage().strip(), resolution=resolution)
 
 
-def _choices(parser: argparse.ArgumentParser) -> list[str]:
+def _children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     actions = parser._actions  # noqa: SLF001 - argparse has no public way to ask
-    return [choice for action in actions if action.choices and action.dest == "command" for choice in action.choices]
+    return {
+        name: child for action in actions if isinstance(action.choices, dict) for name, child in action.choices.items()
+    }
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the options of a program and of all its commands: argparse tells of a wrong one at the top."""
+    own = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001 - as above
+    return sorted({*own, *(name for child in _children(parser).values() for name in _options(child))})
 
 
 def build_parser(program: str, summary: str, entries: Sequence[Command | Group]) -> argparse.ArgumentParser:
@@ -95,11 +107,11 @@ def _add(parser: argparse.ArgumentParser, entries: Sequence[Command | Group]) ->
     )
     for entry in entries:
         child = children.add_parser(entry.name, help=entry.summary, description=entry.summary, allow_abbrev=False)
+        _common(child, top=False)
         if isinstance(entry, Group):
             _add(child, entry.commands)
         else:
             entry.configure(child)
-            _common(child, top=False)
             child.set_defaults(run=entry.run)
 
 
@@ -123,30 +135,47 @@ def _common(parser: argparse.ArgumentParser, *, top: bool) -> None:
 def main(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Nothing below ends the program or prints an error."""
     words = sys.argv[1:] if words is None else list(words)
-    as_json = _asks_json(words)
+    shown: list[Any] = []
     try:
         signal.signal(signal.SIGTERM, _interrupt)
-        arguments = parser.parse_args(words)
-        return int(arguments.run(_session(arguments)))
+        code = _run(parser, words, shown)
     except StackwayError as error:
-        _tell(error, as_json=as_json)
-        return int(error.exit_code)
+        # Standard output holds one JSON document: the result, or else the error.
+        code = _tell(error, as_json=_asks_json(words) and not shown)
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing half-done was kept\n")
-        return int(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `release … | head` does; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.DONE)
+        code = ExitCode.INTERRUPTED
+        _write(sys.stderr, "interrupted; nothing half-done was kept\n")
+    except SystemExit as ended:  # argparse, after --help
+        code = ExitCode(int(ended.code or 0))
     except Exception as error:
         if "--verbose" in words:
             raise
-        fault = StackwayError(
-            f"unexpected: {type(error).__name__}: {error}",
-            resolution="This is a fault in Stackway. Run again with --verbose and report what it prints.",
+        code = _tell(_explain(error), as_json=_asks_json(words) and not shown)
+    _write(sys.stdout, "")
+    return int(code)
+
+
+def _run(parser: argparse.ArgumentParser, words: Sequence[str], shown: list[Any]) -> ExitCode:
+    arguments = parser.parse_args(words)
+    session = _session(arguments, shown)
+    try:
+        code: ExitCode = arguments.run(session)
+        return code
+    finally:
+        session.reporter.close()
+
+
+def _explain(error: Exception) -> StackwayError:
+    if isinstance(error, PermissionError):
+        return StackwayError(
+            "permission denied",
+            details=str(error.filename or error),
+            resolution="Run as the user to whom this belongs, or name another place with --state or --cache.",
         )
-        _tell(fault, as_json=as_json)
-        return int(ExitCode.FAILED)
+    return StackwayError(
+        f"unexpected: {type(error).__name__}: {error}",
+        resolution="This is a fault in Stackway. Run again with --verbose and report what it prints.",
+    )
 
 
 def _interrupt(*_: object) -> NoReturn:
@@ -154,24 +183,35 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _asks_json(words: Sequence[str]) -> bool:
-    pairs = zip(words, [*words[1:], ""], strict=True)
-    return "--output=json" in words or any(pair == ("--output", "json") for pair in pairs)
+    return "--output=json" in words or ("--output", "json") in pairwise(words)
 
 
-def _session(arguments: argparse.Namespace) -> Session:
+def _session(arguments: argparse.Namespace, shown: list[Any]) -> Session:
     root = Path(arguments.root or ".")
     given = {name: getattr(arguments, name, None) for name in ("cache", "state", "builder", "overlay")}
-    wants_json = arguments.output == "json"
-    return Session(arguments, root, load_settings(root, given), make_reporter(quiet=bool(arguments.quiet)), wants_json)
+    settings, reporter = load_settings(root, given), make_reporter(quiet=bool(arguments.quiet))
+    return Session(arguments, root, settings, reporter, arguments.output == "json", shown)
 
 
-def _tell(error: StackwayError, *, as_json: bool) -> None:
+def _tell(error: StackwayError, *, as_json: bool) -> ExitCode:
     if as_json:
-        sys.stdout.write(json.dumps(error.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        _write(sys.stdout, json.dumps(error.to_dict(), indent=1, ensure_ascii=False) + "\n")
     lines = [f"error: {printable(error.brief)}"]
     lines += [f"  {line}" for line in printable_lines(error.details)]
     lines += [f"hint: {line}" for line in printable_lines(error.resolution)]
-    sys.stderr.write("\n".join(lines) + "\n")
+    _write(sys.stderr, "\n".join(lines) + "\n")
+    return error.exit_code
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush; when whoever read it has gone, as with `release … | head`, there is nobody to tell."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def printable_lines(text: str) -> list[str]:
