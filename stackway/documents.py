@@ -206,9 +206,21 @@ def _explain(model: "type[BaseModel]", document: Document, items: list[dict[str,
     found: dict[KeyPath, list[dict[str, Any]]] = {}
     for item in items:
         path = tuple(part for part in item["loc"] if part != "[key]")
-        is_choice = item["type"] != "missing" and path[:-1] in document.places and path not in document.places
-        found.setdefault(path[:-1] if is_choice else path, []).append(item)
+        found.setdefault(path[:-1] if _ends_with_choice(path, item, document) else path, []).append(item)
     return [_problem(model, document, path, given) for path, given in found.items()]
+
+
+def _ends_with_choice(path: KeyPath, item: Mapping[str, Any], document: Document) -> bool:
+    """Tell whether the last part of `path` is pydantic's name for one kind of value, and no key that was written."""
+    if item["type"] == "missing" or not path or isinstance(path[-1], int):
+        return False
+    value: Any = document.data
+    try:
+        for part in path[:-1]:
+            value = value[part]
+    except (LookupError, TypeError):
+        return False
+    return not (isinstance(value, Mapping) and path[-1] in value)
 
 
 def _problem(model: "type[BaseModel]", document: Document, path: KeyPath, items: list[dict[str, Any]]) -> Problem:
