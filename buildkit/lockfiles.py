@@ -11,6 +11,7 @@ from buildkit.layering import Layer, parse_layers
 from buildkit.locks import PythonLock, SystemLock, parse_python_lock, parse_system_lock
 from buildkit.models import Base, Service
 from buildkit.questions import (
+    backends_question,
     interpreter_question,
     os_question,
     python_question,
@@ -89,7 +90,7 @@ class LockReader:
         if base.name not in self._bases:
             os = self._system(base_path(base, "os"), os_question(base).header["input"])
             interpreter = self._system(base_path(base, "interpreter"), interpreter_question(base).header["input"])
-            backends = self._python(base_path(base, "backends"), None)
+            backends = self._python(base_path(base, "backends"), backends_question(base).header["input"])
             self._bases[base.name] = BaseLocks(os, interpreter, backends, int(os.header.get("epoch", "0")))
         return self._bases[base.name]
 
@@ -107,13 +108,10 @@ class LockReader:
         self._compare(path, lock.header.get("input"), expected)
         return lock
 
-    def _python(self, path: str, expected: str | None) -> PythonLock:
+    def _python(self, path: str, expected: str) -> PythonLock:
         text = self._read(path)
-        lock = (
-            parse_python_lock(text, self._name(path)) if text is not None else PythonLock((), {"input": expected or ""})
-        )
-        if expected is not None:
-            self._compare(path, lock.header.get("input"), expected)
+        lock = parse_python_lock(text, self._name(path)) if text is not None else PythonLock((), {"input": expected})
+        self._compare(path, lock.header.get("input"), expected)
         return lock
 
     def _read(self, path: str) -> str | None:

@@ -25,6 +25,7 @@ from buildkit.models import Base, Series, Service
 from buildkit.questions import (
     PythonQuestion,
     SystemQuestion,
+    backends_question,
     interpreter_question,
     os_question,
     python_question,
@@ -108,8 +109,7 @@ class _Locker:
         """Lock a base's stages."""
         os = self._system(base_path(base, "os"), os_question(base), ())
         self._system(base_path(base, "interpreter"), interpreter_question(base), (os,))
-        question = PythonQuestion(dict(base.backends), dict(base.backends), "", base.python, base.platform)
-        self._distributions(base_path(base, "backends"), question, dict(base.backends))
+        self._distributions(base_path(base, "backends"), backends_question(base), dict(base.backends))
 
     def image(self, service: Service) -> None:
         """Lock an image's packages."""

@@ -69,6 +69,11 @@ def interpreter_question(base: Base) -> SystemQuestion:
     return SystemQuestion(base.suite, (*base.operating_system, *base.interpreter), ("os",))
 
 
+def backends_question(base: Base) -> PythonQuestion:
+    """Return what builds, in a base's builder, the distributions that have no wheel."""
+    return PythonQuestion(dict(base.backends), dict(base.backends), "", base.python, base.platform)
+
+
 def system_question(service: Service, base: Base) -> SystemQuestion:
     """Return what an image adds to its base by Debian packages."""
     if service.layout == "python":

@@ -18,7 +18,14 @@ from buildkit.layering import layers_text, partition
 from buildkit.lockfiles import base_path, image_path, layers_path
 from buildkit.locks import Pin, PythonLock, SystemLock, SystemPackage
 from buildkit.models import Base, Service
-from buildkit.questions import SystemQuestion, interpreter_question, os_question, python_question, system_question
+from buildkit.questions import (
+    SystemQuestion,
+    backends_question,
+    interpreter_question,
+    os_question,
+    python_question,
+    system_question,
+)
 from stackway.console import SilentReporter
 from stackway.files import digest_bytes
 from stackway.settings import load_settings
@@ -160,7 +167,8 @@ class FakeCheckout:
 
 
 def base_locks(base: Base) -> dict[str, str]:
-    backends = PythonLock(tuple(pin(name, version) for name, version in base.backends.items()))
+    pins = tuple(pin(name, version) for name, version in base.backends.items())
+    backends = PythonLock(pins, backends_question(base).header)
     return {
         base_path(base, "os"): system_lock(os_question(base)).to_text(),
         base_path(base, "interpreter"): system_lock(interpreter_question(base)).to_text(),
