@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from buildkit.locks import Pin, PythonLock, parse_python_lock
+from stackway.errors import Position, Problem, WrongInputError
 
 COMMON = "common"
 _WORTH = 300_000  # compressed bytes from which a set of images gets a layer of its own
@@ -132,9 +133,20 @@ def parse_layers(text: str, name: str) -> tuple[Layer, ...]:
     layers: list[Layer] = []
     lines = text.splitlines()
     titles = [(number, found) for number, line in enumerate(lines) if (found := _TITLE.fullmatch(line))]
+    _refuse_strays(lines[: titles[0][0] if titles else len(lines)], name)
     for index, (number, found) in enumerate(titles):
         end = titles[index + 1][0] if index + 1 < len(titles) else len(lines)
         # Blank lines in front keep the line numbers of messages right.
         section = "\n" * (number + 1) + "\n".join(lines[number + 1 : end])
         layers.append(Layer(found.group(1), tuple(found.group(2).split()), parse_python_lock(section, name).pins))
     return tuple(layers)
+
+
+def _refuse_strays(lines: Iterable[str], name: str) -> None:
+    """Refuse what stands in no layer: pins below a damaged title would be lost without a word."""
+    strays = [number for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
+    if strays:
+        problem = Problem("the line is in no layer", Position(name, strays[0]), "A layer begins with `[name] images`.")
+        raise WrongInputError.from_problems(
+            f"{name} cannot be used", [problem], "Layers are written by `release spec lock`; restore the file."
+        )
