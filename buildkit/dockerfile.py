@@ -66,8 +66,8 @@ def stages(recipe: Recipe) -> list[Stage]:
 
 
 def _shared_stage(service: Service, layer: Layer) -> Stage:
-    others = [image for image in layer.images if image != service.name]
-    about = f"{len(layer.pins)} Python distributions, shared with {', '.join(others) or 'no other image'}."
+    # Not who shares it: an image that comes or goes would change the Dockerfiles of all others.
+    about = f"{len(layer.pins)} Python distributions that images of {service.series} share."
     return Stage(f"python-{layer.name}", f"python/{service.series}-{layer.name}", about, layer.pins)
 
 
