@@ -160,7 +160,7 @@ def stage_key(context: BuildContext, stage: str) -> tuple[str, ...]:
     """Return what a stage depends on: images with equal keys share it, if they have it at all."""
     if stage in {"bootstrap", "os"}:
         return (context.base.name, stage)
-    if stage == "interpreter":
+    if stage == "interpreter" and context.service.layout == "python":
         return (context.base.name, stage, str(context.service.user))
     names = {item.stage for item in context.stages}
     if stage in names and stage not in {"python-own", "python-replaced"}:
