@@ -10,6 +10,8 @@ import pytest
 
 from buildkit.models import Override
 from buildkit.questions import (
+    PythonQuestion,
+    SystemQuestion,
     expired,
     expiring,
     interpreter_question,
@@ -41,7 +43,7 @@ def questions(checkout: FakeCheckout) -> dict[str, str]:
     catalog = checkout.catalog()
     service, series = catalog.service("keystone", "2026.1"), catalog.series["2026.1"].spec
     base = catalog.base_of(service)
-    asked = {
+    asked: dict[str, PythonQuestion | SystemQuestion] = {
         "os": os_question(base),
         "interpreter": interpreter_question(base),
         "system": system_question(service, base),
