@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess  # noqa: TID251 - the place this rule points to
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,7 @@ from stackway.errors import FailedError, UnavailableError
 LineSink = Callable[[str], None]
 _TAIL_LINES = 25
 _GRACE_SECONDS = 10.0
+_LINGER_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -73,45 +75,93 @@ def find(program: str) -> Path | None:
     return Path(found) if found else None
 
 
+@dataclass
+class _Output:
+    """What comes out of one pipe: every line is kept, and told to the sink until that fails."""
+
+    sink: LineSink | None
+    lines: list[str] = field(default_factory=list)
+    trouble: Exception | None = None
+
+    def drain(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                self.lines.append(line)
+                if self.sink and not self.trouble:
+                    self._tell(self.sink, line)
+
+    def _tell(self, sink: LineSink, line: str) -> None:
+        try:
+            sink(line.rstrip("\n"))
+        except Exception as error:  # noqa: BLE001 - `run` raises it; the program must not stop on a full pipe
+            self.trouble = error
+
+
 def run(
     command: Command, *, check: bool = True, on_stdout: LineSink | None = None, on_stderr: LineSink | None = None
 ) -> Completed:
     """Run to the end and return what came out; each line also goes to the sinks as it arrives.
 
     Raises ProcessFailedError on a non-zero exit code unless `check` is off, ProcessTimeoutError past the command's
-    timeout, UnavailableError when the program is not there. On any exception the whole process group is ended first.
+    timeout, UnavailableError when the program is not there. On any exception the whole process group is ended first;
+    what a program leaves running in its group ends with it.
     """
     started = clock.monotonic()
     process = _start(command, subprocess.PIPE)
-    out: list[str] = []
-    err: list[str] = []
-    readers = [
-        threading.Thread(target=_drain, args=(process.stdout, out, on_stdout), daemon=True),
-        threading.Thread(target=_drain, args=(process.stderr, err, on_stderr), daemon=True),
-    ]
-    for reader in readers:
-        reader.start()
+    out, err = _Output(on_stdout), _Output(on_stderr)
+    threads = _talk(process, command, out, err)
     try:
-        _feed(process, command.stdin)
         process.wait(timeout=command.timeout)
     except subprocess.TimeoutExpired:
         end_group(process.pid)
         process.wait()
-        name = Path(command.arguments[0]).name
+        name, tail = Path(command.arguments[0]).name, "".join((err.lines or out.lines)[-_TAIL_LINES:])
         raise ProcessTimeoutError(
-            f"{name} did not end within {command.timeout:.0f} s", details=f"$ {command}\n" + "".join(err[-_TAIL_LINES:])
+            f"{name} did not end within {command.timeout:g} s", details=f"$ {command}\n{tail}"
         ) from None
     except BaseException:
         end_group(process.pid)
         process.wait()
         raise
     finally:
-        for reader in readers:
-            reader.join(timeout=_GRACE_SECONDS)
-    completed = Completed(command, process.returncode, "".join(out), "".join(err), clock.monotonic() - started)
+        _settle(process.pid, threads)
+    for output in (out, err):
+        if output.trouble:
+            raise output.trouble
+    seconds = clock.monotonic() - started
+    completed = Completed(command, process.returncode, "".join(out.lines), "".join(err.lines), seconds)
     if check and completed.code != 0:
         raise ProcessFailedError(completed)
     return completed
+
+
+def _talk(process: "subprocess.Popen[str]", command: Command, out: _Output, err: _Output) -> list[threading.Thread]:
+    """Begin to read both outputs and to write the input, at once: whichever waits, the others go on."""
+    work: list[tuple[Callable[..., None], tuple[object, ...]]] = [
+        (out.drain, (process.stdout,)),
+        (err.drain, (process.stderr,)),
+    ]
+    if process.stdin:
+        work.append((_feed, (process.stdin, command.stdin)))
+    threads = [threading.Thread(target=target, args=arguments, daemon=True) for target, arguments in work]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def _settle(pid: int, threads: Iterable[threading.Thread]) -> None:
+    """Wait until all is read; end what still holds a pipe although the program itself has ended."""
+    if not _joined(threads, _LINGER_SECONDS):
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        _joined(threads, _GRACE_SECONDS)
+
+
+def _joined(threads: Iterable[threading.Thread], seconds: float) -> bool:
+    deadline = clock.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - clock.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 @dataclass(frozen=True)
@@ -140,7 +190,12 @@ class Daemon:
 
 
 def start(command: Command, log: Path) -> Daemon:
-    """Start a daemon whose output goes to `log` and which ends when this program does, even by kill -9."""
+    """Start a daemon whose output goes to `log` and which ends when this program does, even by kill -9.
+
+    It ends with the thread that starts it. Raises UnavailableError when it is not there.
+    """
+    if not find(command.arguments[0]):
+        raise _missing(command)
     log.parent.mkdir(parents=True, exist_ok=True)
     leash = ("setpriv", "--pdeathsig", "TERM", "--") if find("setpriv") else ()
     leashed = Command((*leash, *command.arguments), command.environment, command.directory)
@@ -175,29 +230,25 @@ def _start(command: Command, output: int | IO[bytes]) -> "subprocess.Popen[str]"
             errors="replace",
             start_new_session=True,
         )
-    except FileNotFoundError as error:
+    except OSError as error:
+        if error.filename == command.arguments[0] and isinstance(error, FileNotFoundError):
+            raise _missing(command) from error
         raise UnavailableError(
-            f"{command.arguments[0]} is not there",
-            details=f"$ {command}",
-            resolution="`release doctor` shows what is missing and how to get it.",
+            f"{command.arguments[0]} cannot be started",
+            details=f"$ {command}\n{error}",
+            resolution="Check that it is a program for this machine which may be run, and that its folder is there.",
         ) from error
 
 
-def _feed(process: "subprocess.Popen[str]", text: str | None) -> None:
-    if process.stdin is None:
-        return
-    try:
-        process.stdin.write(text or "")
-        process.stdin.close()
-    except BrokenPipeError:
-        return
+def _missing(command: Command) -> UnavailableError:
+    return UnavailableError(
+        f"{command.arguments[0]} is not there",
+        details=f"$ {command}",
+        resolution="`release doctor` shows what is missing and how to get it.",
+    )
 
 
-def _drain(stream: IO[str] | None, lines: list[str], sink: LineSink | None) -> None:
-    if stream is None:
-        return
-    with stream:
-        for line in stream:
-            lines.append(line)
-            if sink:
-                sink(line.rstrip("\n"))
+def _feed(stdin: IO[str], text: str) -> None:
+    # A program need not read to the end; what it did not read fails once more when the pipe is closed.
+    with suppress(BrokenPipeError), stdin:
+        stdin.write(text)
