@@ -111,6 +111,8 @@ def _inputs(context: BuildContext, tools: Toolset) -> dict[str, str]:
         **{f"file {path}": f"{mode:o} {digest_bytes(text.encode())}" for path, (text, mode) in context.files.items()},
         **{f"configuration {path}": digest_bytes(text.encode()) for path, text in context.smoke_files.items()},
     }
+    if context.base.usr_merge:
+        found["merged /usr"] = "yes"
     if service.directories:
         found["directories"] = " ".join(service.directories)
     if service.layout == "python":
