@@ -83,8 +83,7 @@ class Store:
         """Return name → image of everything in the index that can be read; damage shows in `check`."""
         found = {}
         for entry in self._index().get("manifests", []):
-            name = entry.get("annotations", {}).get(REF_NAME, "")
-            manifest = _blob(entry)
+            name, manifest = self._name_of(entry), _blob(entry)
             try:
                 content = json.loads(self._read(manifest))
                 found[name] = StoredImage(
@@ -181,11 +180,12 @@ class Store:
         if not path.exists():
             return {}
         content = read_json(path)
-        if not isinstance(content, dict) or not isinstance(content.get("manifests", []), list):
+        entries = content.get("manifests", []) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(_is_descriptor(entry) for entry in entries):
             raise WrongInputError(
                 "the store's index is not an OCI index", details=str(path), resolution="Remove it and build again."
             )
-        return content
+        return dict(content)
 
     def _write_index(self, entries: Iterable[Mapping[str, Any]]) -> None:
         manifests = sorted((dict(entry) for entry in entries), key=self._name_of)
@@ -219,6 +219,10 @@ class Store:
     def _remember(self, verified: Mapping[str, list[int]]) -> None:
         if verified != self._known():
             write_json(self._verified, dict(verified))
+
+
+def _is_descriptor(entry: Any) -> bool:
+    return isinstance(entry, dict) and {"mediaType", "digest", "size"} <= entry.keys()
 
 
 def _blob(entry: Mapping[str, Any]) -> Blob:
