@@ -191,11 +191,11 @@ def _check(catalog: Catalog) -> Iterator[Problem]:
     for (name, own), service in catalog.services.items():
         if service.spec.base:
             yield from _refers(service.document, ("base",), service.spec.base, catalog.bases)
-        elif own not in catalog.series:
+        if own not in catalog.series and (service.spec.layout == "python" or not service.spec.base):
             yield Problem(
-                f"{name} has no base: {own!r} is no series in images/series",
+                f"{name} has no {'constraints' if service.spec.base else 'base'}: {own!r} is no series in images/series",
                 service.document.place(("series",)),
-                "Give the service a `base`, or add the series.",
+                "Add the series; a service with `layout: system` may give its own `base` instead.",
             )
         peers = {other for other, series in catalog.services if series == own}
         for index, other in enumerate(service.spec.upgrade.after):
