@@ -22,6 +22,7 @@ from buildkit.rootfs import write_bootstrap
 from stackway.files import digest_json, place, scratch_directory, write_atomic
 
 CONSTANT_TIME = 315532800  # 1980-01-01
+_FOLDER_MODE = 0o755
 _BOOTSTRAP_FORMAT = 1  # raise it when buildkit.rootfs writes other bytes
 
 
@@ -73,6 +74,8 @@ class Workspace:
             self._text(f"recipes/{name}", text)
         if with_uv:
             self._link("tools/uv", uv)
+        for folder in self.context.glob("**/"):
+            folder.chmod(_FOLDER_MODE)
 
     def _base(self, context: BuildContext) -> None:
         locks, base = context.locks.base, context.base
@@ -85,6 +88,7 @@ class Workspace:
                 made = scratch / "bootstrap.tar"
                 debs = [self._artifacts.path(item.digest) for item in locks.os.packages]
                 write_bootstrap(debs, made, usr_merge=base.usr_merge)
+                made.chmod(0o444)
                 made.replace(tar)
         self._link(f"bootstrap/{base.name}.tar", tar)
 
