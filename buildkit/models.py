@@ -24,8 +24,8 @@ def _no_template(text: str) -> str:
 
 
 def _no_break(text: str) -> str:
-    if "\n" in text or "\r" in text or "\t" in text:
-        raise ValueError("line breaks and tabs are not allowed here")
+    if not text.isprintable():
+        raise ValueError("line breaks, tabs and characters that nobody sees are not allowed here")
     return text
 
 
@@ -34,6 +34,8 @@ def _version(text: str) -> str:
         Version(text)
     except InvalidVersion as error:
         raise ValueError(f"{text!r} is not a version number") from error
+    if " " in text:
+        raise ValueError("spaces are not allowed around a version number")
     return text
 
 
@@ -76,6 +78,7 @@ Sha256 = Annotated[str, _pattern(r"\Asha256:[0-9a-f]{64}\Z")]
 Commit = Annotated[str, _pattern(r"\A[0-9a-f]{40}\Z")]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 LabelKey = Annotated[str, _pattern(r"\A[a-z0-9]+([.-][a-z0-9]+)*\Z")]
+_Flag = Annotated[bool, Field(strict=True)]  # `yes` is text
 Arguments = Annotated[tuple[Word, ...], Field(min_length=1)]
 
 
@@ -122,7 +125,7 @@ class Probe(Shape):
     http: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/-]*\Z")] | None = Field(
         None, description="Path of a GET on the process's port."
     )
-    tcp: bool = False
+    tcp: _Flag = False
     command: Arguments | None = None
     period: Duration = "10s"
     timeout: Duration = "5s"
@@ -168,7 +171,7 @@ class Process(Shape):
     volumes: tuple[Name, ...] | None = Field(None, description="Volumes it mounts; all of the service's when absent.")
     grace: Duration = Field("60s", description="Time to finish what is in progress after SIGTERM.")
     drain: Duration = Field("5s", description="Time between leaving the Service and SIGTERM.")
-    public: bool = Field(default=False, description="Clients of the cloud reach it through the service catalogue.")
+    public: _Flag = Field(default=False, description="Clients of the cloud reach it through the service catalogue.")
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -186,7 +189,7 @@ class ConfigFile(Shape):
     path: AbsolutePath
     render: Literal["image", "deployment"] = "deployment"
     format: Literal["ini", "yaml", "text"] = "ini"
-    secret: bool = Field(default=False, description="It holds credentials: mounted from a Secret, never printed.")
+    secret: _Flag = Field(default=False, description="It holds credentials: mounted from a Secret, never printed.")
     mode: Annotated[str, _pattern(r"\A0[0-7]{3}\Z")] = "0640"
 
 
@@ -196,7 +199,7 @@ class Volume(Shape):
     path: AbsolutePath
     source: Literal["empty", "memory", "secret", "claim"] = Field(alias="from")
     size: Quantity | None = None
-    shared: bool = Field(default=False, description="All pods of the service see the same content.")
+    shared: _Flag = Field(default=False, description="All pods of the service see the same content.")
 
     @model_validator(mode="after")
     def _sized(self) -> Self:
@@ -302,7 +305,7 @@ class GateRequest(Shape):
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     path: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/?=&{}-]*\Z")]
     expect: tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...] = (200,)
-    authenticated: bool = True
+    authenticated: _Flag = True
 
 
 class RoundTrip(Shape):
@@ -441,7 +444,7 @@ class Series(Shape):
     name: SeriesName
     codename: Text
     base: Name
-    slurp: bool
+    slurp: _Flag
     released: date
     end_of_life: date
     upgrades_from: tuple[SeriesName, ...]
@@ -463,7 +466,7 @@ class Base(Shape):
     suite: Name
     python: Annotated[str, _pattern(r"\A3\.[0-9]{1,2}\Z")]
     platform: Literal["x86_64-manylinux_2_28"]
-    usr_merge: bool = Field(
+    usr_merge: _Flag = Field(
         description="The packages are not merged yet: make the /usr links before they are unpacked."
     )
     operating_system: tuple[DebianPackage, ...] = Field(
