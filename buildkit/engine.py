@@ -159,9 +159,8 @@ def _own(cache: Path, reporter: Reporter) -> Iterator[Builder]:
     with _alone(cache, reporter), tempfile.TemporaryDirectory(prefix="stackway-") as scratch:
         # A socket's path may be 107 bytes long: not below the cache, which may lie anywhere.
         socket = Path(scratch) / "buildkitd.sock"
-        daemon = start(
-            _daemon_command(tools["buildkitd"], tools["runc"], cache / "buildkit", socket), cache / "buildkit.log"
-        )
+        command = _daemon_command(tools["buildkitd"], tools["runc"], cache / "buildkit", socket)
+        daemon = start(command, cache / "buildkit.log")
         try:
             _wait(daemon, socket)
             environment = _environment() | {"BUILDX_CONFIG": scratch}
@@ -180,11 +179,15 @@ def _own(cache: Path, reporter: Reporter) -> Iterator[Builder]:
 
 def _daemon_command(buildkitd: Path, runc: Path, root: Path, socket: Path) -> Command:
     root.mkdir(parents=True, exist_ok=True)
+    # In a mount namespace of its own: what it has mounted goes with it, even when it is killed, and so its folder of
+    # temporary files, which are mount points, may be removed.
+    private = ("unshare", "--mount", "--", str(buildkitd))
     # More steps at once than this only wait for each other: nearly all of them use a processor throughout.
     parallel = len(os.sched_getaffinity(0)) + 1
     worker = ("--containerd-worker=false", "--oci-worker=true", f"--oci-worker-binary={runc}")
     limits = (f"--oci-max-parallelism={parallel}", f"--oci-worker-gc-keepstorage={_KEEP}")
-    return Command((str(buildkitd), "--root", str(root), "--addr", f"unix://{socket}", *worker, *limits))
+    where = ("--root", str(root), "--addr", f"unix://{socket}")
+    return Command((*private, *where, *worker, *limits), {"TMPDIR": str(socket.parent)})
 
 
 def _wait(daemon: Daemon, socket: Path) -> None:
