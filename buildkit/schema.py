@@ -3,12 +3,16 @@
 """The JSON Schema of what people write in `images/`, generated from the models, for editors and other tools."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import BaseModel
 
 from buildkit.models import Base, Series, Service
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_NOTES = ("title", "description", "default")
+_NULL = {"type": "null"}
 
 
 def schemas() -> dict[str, str]:
@@ -24,27 +28,47 @@ def schemas() -> dict[str, str]:
 
 
 def _text(model: type[BaseModel], *, complete: bool) -> str:
-    schema = model.model_json_schema(by_alias=True)
-    if not complete:
-        schema.pop("required", None)
-    _allow_amendments(schema)
+    schema = _adapt(model.model_json_schema(by_alias=True), complete=complete)
     return json.dumps({"$schema": _DIALECT, **schema}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _allow_amendments(schema: object) -> None:
-    """Let `key+` and `key-` stand beside each list, and null beside each value: the marks of the merge."""
-    if isinstance(schema, dict):
-        properties = schema.get("properties")
-        if isinstance(properties, dict):
-            lists = {
-                key: value
-                for key, value in properties.items()
-                if isinstance(value, dict) and value.get("type") == "array"
-            }
-            for key, value in lists.items():
-                properties |= {f"{key}+": value, f"{key}-": value}
-        for value in list(schema.values()):
-            _allow_amendments(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            _allow_amendments(value)
+def _adapt(value: Any, *, complete: bool) -> Any:
+    """Return a schema with the marks of the merge allowed, and with patterns as editors read them."""
+    if isinstance(value, list):
+        return [_adapt(item, complete=complete) for item in value]
+    if not isinstance(value, dict):
+        return value
+    schema = {key: _adapt(item, complete=complete) for key, item in value.items()}
+    if not complete and isinstance(schema.get("required"), list):
+        del schema["required"]
+    if isinstance(schema.get("pattern"), str):
+        schema["pattern"] = _portable(schema["pattern"])
+    if isinstance(schema.get("patternProperties"), dict):
+        named = schema["patternProperties"].items()
+        schema["patternProperties"] = {_portable(pattern): _or_null(item) for pattern, item in named}
+        schema["additionalProperties"] = False
+    if isinstance(schema.get("properties"), dict):
+        schema["properties"] = _amendable(schema["properties"])
+    return schema
+
+
+def _portable(pattern: str) -> str:
+    """Return a pattern in the dialect of JSON Schema, whose only anchors are ^ and $."""
+    return pattern.replace(r"\A", "^").replace(r"\Z", "$")
+
+
+def _amendable(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Let `key+` and `key-` stand beside each list, and null in place of each value."""
+    found: dict[str, Any] = {}
+    for key, schema in properties.items():
+        found[key] = _or_null(schema)
+        for choice in schema.get("anyOf", [schema]):
+            if choice.get("type") == "array":
+                found |= {f"{key}+": choice, f"{key}-": choice}
+    return found
+
+
+def _or_null(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = schema.get("anyOf", [{key: value for key, value in schema.items() if key not in _NOTES}])
+    notes = {key: value for key, value in schema.items() if key in _NOTES}
+    return {**notes, "anyOf": choices if _NULL in choices else [*choices, _NULL]}
