@@ -112,15 +112,16 @@ def running_registry(settings: str = "") -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of this machine in a container, or memory when `source` is None."""
+    """A folder of this machine in a container, or memory of `owner` when `source` is None."""
 
     target: str
     source: Path | None = None
     writable: bool = False
+    owner: int = 0
 
     def option(self) -> str:
         if self.source is None:
-            return f"type=tmpfs,dst={self.target},options=rw:nosuid:nodev:mode=1777"
+            return f"type=tmpfs,dst={self.target},options=rw:nosuid:nodev:mode=1777:uid={self.owner}:gid={self.owner}"
         return f"type=bind,src={self.source},dst={self.target},options=rbind:{'rw' if self.writable else 'ro'}"
 
 

@@ -54,18 +54,23 @@ class Cloud:
 
     def pod(self, service: Service, name: str, command: tuple[str, ...], *, writable: bool = False) -> Pod:
         """Return a container of the service with its files and volumes; `writable` is for the making of secrets."""
-        mounts = {path: Mount(path, source) for path, source in self.files(service).items()}
+        files = {"/etc/hosts": self.engine.folder / "hosts", **self.files(service)}
+        mounts = {path: Mount(path, source) for path, source in files.items()}
         for volume in service.volumes.values():
-            folder = self.folder(service) / volume.path.strip("/").replace("/", "-")
-            kept = volume.source in {"claim", "secret"}
-            mounts[volume.path] = Mount(
-                volume.path, folder if kept else None, writable=writable or volume.source == "claim"
-            )
-            if kept and not folder.exists():
-                folder.mkdir(mode=0o700)
-                os.chown(folder, service.user.uid, service.user.uid)
+            # Claims are memory here: a busy disk would make each commit of the database wait.
+            mounts[volume.path] = Mount(volume.path, owner=service.user.uid)
+            if volume.source == "secret":
+                mounts[volume.path] = Mount(volume.path, self.secret(service, volume.path), writable=writable)
         ordered = [mounts[path] for path in sorted(mounts)]
         return Pod(name, full_name(service.image), command, ordered, network=self.network)
+
+    def secret(self, service: Service, path: str) -> Path:
+        """Return the folder outside of a volume of secrets."""
+        folder = self.folder(service) / path.strip("/").replace("/", "-")
+        if not folder.exists():
+            folder.mkdir(mode=0o700)
+            os.chown(folder, service.user.uid, service.user.uid)
+        return folder
 
     def folder(self, service: Service) -> Path:
         """Return the folder of the service's files outside."""
@@ -98,7 +103,7 @@ class Cloud:
         """Run a command of the keystone image to its end; `secret` names variables that get the first user's password."""
         pod = self.pod(self.keystone, f"manage-{secrets.token_hex(4)}", command, writable=writable)
         environment = dict.fromkeys(secret, self.admin_password)
-        return self.engine.run(replace(pod, environment=environment), check=check)
+        return self.engine.run(replace(pod, environment=environment), check=check, timeout=600)
 
     def phase(self) -> str:
         """Return what keystone says of its schema, in the spec's words."""
@@ -111,7 +116,7 @@ class Cloud:
         """Run keystone's API as its image does by itself."""
         command = process_command("api", self.keystone.processes["api"].command)
         with self.engine.running(self.pod(self.keystone, "keystone-api", command)) as daemon:
-            wait_for("keystone", lambda: self.network.call(is_healthy), 60, daemon)
+            wait_for("keystone", lambda: self.network.call(is_healthy), 180, daemon)
             yield daemon
 
     def ask(self, method: str, path: str, data: Any = None, token: str = "", **headers: str) -> requests.Response:
@@ -120,7 +125,7 @@ class Cloud:
             {"X-Auth-Token": token} if token else {}
         )
         return self.network.call(
-            lambda: requests.request(method, f"{ADDRESS}{path}", json=data, headers=named, timeout=60)
+            lambda: requests.request(method, f"{ADDRESS}{path}", json=data, headers=named, timeout=120)
         )
 
     def login(self, password: str) -> dict[str, Any]:
@@ -133,7 +138,7 @@ class Cloud:
 def is_healthy() -> bool:
     try:
         return requests.get(f"{ADDRESS}/healthcheck", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False
 
 
@@ -154,6 +159,8 @@ def cloud() -> Iterator[Cloud]:
         load_containerd(images, [images.images()[name] for name in IMAGES], SILENT, engine.target)
         network = Network(engine.folder)
         try:
+            # As any engine gives it to a container: mariadb-install-db looks for names in it.
+            (engine.folder / "hosts").write_text("127.0.0.1 localhost\n")
             found = Cloud(engine, network, load_catalog(ROOT), secrets.token_hex(16), secrets.token_hex(16))
             with running_database(found):
                 prepare(found)
@@ -172,11 +179,11 @@ def running_database(cloud: Cloud) -> Iterator[Daemon]:
         f"CREATE USER IF NOT EXISTS keystone@'%' IDENTIFIED BY '{cloud.database_password}';\n"
         "GRANT ALL ON keystone.* TO keystone@'%';\n"
     )
-    (cloud.folder(service) / "etc-mysql-init/init.sql").write_text(statements)
+    (cloud.secret(service, service.volumes["init"].path) / "init.sql").write_text(statements)
     assert server.probes.startup
     probe = server.probes.startup.command or ()
     with cloud.engine.running(pod) as daemon:
-        wait_for("mariadb", lambda: cloud.engine.execute("mariadb", *probe, check=False).code == 0, 120, daemon)
+        wait_for("mariadb", lambda: cloud.engine.execute("mariadb", *probe, check=False).code == 0, 180, daemon)
         yield daemon
 
 
@@ -239,6 +246,13 @@ def test_nothing_runs_as_root_or_with_a_root_that_can_be_written(cloud: Cloud) -
         assert "ro" in root.split(",")
 
 
+def test_the_service_finds_itself_ready_for_an_upgrade(cloud: Cloud) -> None:
+    check = cloud.keystone.checks.upgrade
+    assert check
+    done = cloud.manage(*check.run)
+    assert "Default roles are immutable" in done.stdout
+
+
 def status_of(pid: int) -> Mapping[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
@@ -249,7 +263,7 @@ def test_sigterm_lets_a_request_in_flight_finish(cloud: Cloud, api: Daemon) -> N
     head = f"POST /v3/auth/tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
 
     def slow() -> bytes:
-        with socket.create_connection(("127.0.0.1", 5000), timeout=60) as sock:
+        with socket.create_connection(("127.0.0.1", 5000), timeout=120) as sock:
             sock.sendall(head.encode() + body[:-1])
             # The application waits for the last byte of the body while the server is told to end.
             clock.sleep(0.5)
@@ -260,4 +274,4 @@ def test_sigterm_lets_a_request_in_flight_finish(cloud: Cloud, api: Daemon) -> N
 
     answer = cloud.network.call(slow)
     assert answer.startswith(b"HTTP/1.1 201 "), answer[:200] + api.tail().encode()
-    wait_for("the end of keystone", lambda: not api.is_running(), 30)
+    wait_for("the end of keystone", lambda: not api.is_running(), 60)
