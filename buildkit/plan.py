@@ -10,6 +10,8 @@ from typing import Any
 from stackway.console import Table
 from stackway.files import digest_json
 
+_READABLE = 40  # characters of a value that a reason repeats
+
 
 class ActionKind(StrEnum):
     """What happens to an image."""
@@ -118,5 +120,6 @@ def _difference(name: str, before: str | None, after: str | None) -> str:
 
 
 def _short(value: str) -> str:
-    """Return the part of a value that a person reads: a version or a word, no digest."""
-    return value.split(" sha256:", 1)[0] if not value.startswith("sha256:") else ""
+    """Return the part of a value that a person reads: a version or a few words, no digest and no long text."""
+    text = value.split(" sha256:", 1)[0]
+    return "" if text.startswith("sha256:") or len(text) > _READABLE else text
