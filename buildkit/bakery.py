@@ -95,7 +95,7 @@ class Bakery:
         for context in contexts:
             steps = [step for step in progress.steps.values() if context in owners(step, contexts)]
             # The builder tells of a shared step once for each image; the time is with the one that ran it.
-            longest = {(step.stage, step.text): step for step in sorted(steps, key=lambda step: step.seconds)}
+            longest = {(step.stage, step.text): step for step in sorted(steps, key=_certainty)}
             lines = [line for step in longest.values() for line in _describe(step)]
             text = "\n".join([*lines, "", "checks:", self._checkout.workspace.report(context.slug)])
             path = self._logs / f"{context.slug}.log"
@@ -130,6 +130,10 @@ class _Watch:
         if key not in self._owners:
             self._owners[key] = [context.service.image for context in owners(step, self._contexts.values())]
         return self._owners[key]
+
+
+def _certainty(step: Step) -> tuple[float, bool, bool]:
+    return (step.seconds, step.completed is not None, step.cached)
 
 
 def _describe(step: Step) -> list[str]:
