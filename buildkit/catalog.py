@@ -17,7 +17,7 @@ from stackway.spelling import nearest
 
 FOLDER = "images"
 OVERLAYS = "overlays"
-_RESERVED = {"bases", "series", "constraints", "schema", "shared"}
+RESERVED = {"bases", "series", "constraints", "schema", "shared"}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -151,7 +151,7 @@ class _Reader:
 
     def _folders(self) -> Iterator[str]:
         names = {path.name for layer in self.layers for path in layer.iterdir() if path.is_dir()}
-        yield from sorted(names - _RESERVED)
+        yield from sorted(names - RESERVED)
 
     def _resolve(self, model: type[Model], files: list[Path]) -> Resolved[Model] | None:
         present = [path for path in files if path.exists()]

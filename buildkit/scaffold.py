@@ -5,9 +5,11 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from buildkit.catalog import FOLDER, Catalog
+from buildkit.catalog import FOLDER, RESERVED, Catalog
 from buildkit.configuration import SHARED, TemplateLibrary
-from stackway.documents import parse_document
+from buildkit.merge import merge
+from buildkit.models import Service
+from stackway.documents import parse_document, parse_model
 from stackway.errors import WrongInputError
 from stackway.files import write_atomic
 
@@ -23,8 +25,10 @@ class NewService:
 
 
 def scaffold(catalog: Catalog, wanted: NewService) -> list[Path]:
-    """Write the files and return their paths. Raises WrongInputError when the service is there already in that series."""
+    """Write the files and return their paths. Raises WrongInputError for one that is there already or cannot be."""
     folder = catalog.root / FOLDER / wanted.name
+    if wanted.name in RESERVED:
+        raise WrongInputError(f"no service can be called {wanted.name!r}", details=f"{folder} holds something else")
     if (wanted.name, wanted.series) in catalog.services:
         raise WrongInputError(f"{wanted.name} is there already in {wanted.series}", details=str(folder))
     if wanted.series not in catalog.series:
@@ -49,7 +53,7 @@ def _texts(catalog: Catalog, wanted: NewService) -> dict[str, str]:
         "configuration.j2": f"templates/{wanted.name}.conf.j2",
     }
     rendered = {target: templates.render(name, asdict(wanted)) for name, target in names.items()}
-    for name, text in rendered.items():
-        if name.endswith(".yaml"):
-            parse_document(text.encode(), name)  # a name that breaks out of the template is refused here
+    # What would break out of the template, lie elsewhere, or be an unusable spec is refused before anything is written.
+    documents = [parse_document(text.encode(), name) for name, text in rendered.items() if name.endswith(".yaml")]
+    parse_model(Service, merge(documents), f"{wanted.name!r} cannot be written as a service")
     return rendered
