@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import BytecodeCache, DictLoader, StrictUndefined, TemplateError, TemplateNotFound, TemplateSyntaxError
+from jinja2 import (
+    BaseLoader,
+    BytecodeCache,
+    Environment,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from stackway.errors import Position, Problem, WrongInputError
@@ -28,6 +36,18 @@ def exec_form(arguments: tuple[str, ...]) -> str:
 
 
 SHARED = "shared"
+
+
+class _Loader(BaseLoader):
+    """Compiles each template under its own name, so that a traceback tells in which one an error arose."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self.texts = texts
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, None]:  # noqa: ARG002 - jinja's
+        if template not in self.texts:
+            raise TemplateNotFound(template)
+        return self.texts[template], template, None
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -52,7 +72,7 @@ class TemplateLibrary:
     def __init__(self, texts: Mapping[str, str], places: Mapping[str, str], cache: BytecodeCache | None = None) -> None:
         self.places = places
         self.environment = _Environment(
-            loader=DictLoader(dict(texts)),
+            loader=_Loader(dict(texts)),
             bytecode_cache=cache,
             undefined=StrictUndefined,
             autoescape=False,
@@ -62,6 +82,8 @@ class TemplateLibrary:
         )
         self.environment.names = frozenset(texts)
         self.environment.filters |= {"quote": quote, "exec": exec_form}
+        # Equal values give equal text.
+        del self.environment.filters["random"], self.environment.globals["lipsum"]
 
     def of(self, service: str) -> "Templates":
         """Return the templates as one service sees them: its own before the shared ones."""
@@ -81,12 +103,24 @@ class Templates:
         found = environment.find(name, self.service)
         try:
             return environment.get_template(found).render(dict(values))
-        except TemplateNotFound as error:
-            raise self._error(found, 0, f"there is no template {str(error.name).rpartition('/')[2]!r}") from error
         except TemplateSyntaxError as error:
             raise self._error(error.name or found, error.lineno, error.message or "syntax error") from error
+        except TemplateNotFound as error:
+            raise self._error(*self._origin(error, found), f"there is no template {_last(error.name)!r}") from error
         except TemplateError as error:
-            raise self._error(found, _line(error), error.message or type(error).__name__) from error
+            raise self._error(*self._origin(error, found), error.message or type(error).__name__) from error
+        except Exception as error:
+            # Whatever goes wrong while a template is rendered, its author can mend it there.
+            raise self._error(*self._origin(error, found), f"{type(error).__name__}: {error}") from error
+
+    def _origin(self, error: BaseException, found: str) -> tuple[str, int]:
+        """Return the template and line in which a rendering error arose: the last frame that is a template's."""
+        name, line, trace = found, 0, error.__traceback__
+        while trace:
+            if trace.tb_frame.f_code.co_filename in self.library.environment.names:
+                name, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+            trace = trace.tb_next
+        return name, line
 
     def _error(self, name: str, line: int, message: str) -> WrongInputError:
         place = Position(self.library.places.get(name, name), line)
@@ -95,11 +129,5 @@ class Templates:
         )
 
 
-def _line(error: BaseException) -> int:
-    """Return the template's line in which a rendering error arose: the last frame that is a template's."""
-    line, trace = 0, error.__traceback__
-    while trace:
-        if trace.tb_frame.f_code.co_filename == "<template>":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def _last(path: object) -> str:
+    return str(path).rpartition("/")[2]
