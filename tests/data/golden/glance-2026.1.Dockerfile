@@ -1,0 +1,134 @@
+# glance:2026.1. Written by `release spec render` from images/glance; change the spec, not this file.
+# Everything is installed from files in the build context: no step has a network.
+
+# The operating system: 60 Debian packages and no apt.
+FROM scratch AS bootstrap
+ARG SOURCE_DATE_EPOCH
+ADD bootstrap/trixie.tar /
+RUN --network=none \
+    --mount=type=bind,source=debs/trixie-os,target=/mnt/debs \
+    --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
+    sh /mnt/system.sh bootstrap /mnt/debs
+
+FROM scratch AS os
+COPY --from=bootstrap / /
+ENV LANG="C.UTF-8" PATH="/usr/sbin:/usr/bin:/sbin:/bin"
+
+# Python 3.13, 16 packages, and the user.
+FROM os AS interpreter
+ARG SOURCE_DATE_EPOCH
+RUN --network=none \
+    --mount=type=bind,source=debs/trixie-interpreter,target=/mnt/debs \
+    --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
+    --mount=type=bind,source=recipes/account.sh,target=/mnt/account.sh \
+    --mount=type=bind,source=recipes/interpreter.sh,target=/mnt/interpreter.sh \
+    sh /mnt/account.sh openstack 42400 /var/lib/openstack && \
+    sh /mnt/system.sh packages /mnt/debs && \
+    sh /mnt/interpreter.sh /opt/venv
+
+# 34 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-common
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-common,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 34 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-without-toolbox
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-without-toolbox,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 3 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-without-placement
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-without-placement,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 15 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-without-placement-toolbox
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-without-placement-toolbox,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 12 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-without-keystone-placement
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-without-keystone-placement,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 3 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-glance-neutron-nova-toolbox
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-glance-neutron-nova-toolbox,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 4 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-cinder-glance
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-cinder-glance,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 2 Python distributions that images of 2026.1 share.
+FROM interpreter AS python-glance-keystone
+RUN --network=none \
+    --mount=type=bind,source=python/2026.1-glance-keystone,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+# 15 Python distributions of its own.
+FROM interpreter AS python-own
+RUN --network=none \
+    --mount=type=bind,source=python/glance-2026.1-own,target=/mnt/python \
+    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+
+FROM interpreter AS image
+COPY --link --from=python-common /tree/ /
+COPY --link --from=python-without-toolbox /tree/ /
+COPY --link --from=python-without-placement /tree/ /
+COPY --link --from=python-without-placement-toolbox /tree/ /
+COPY --link --from=python-without-keystone-placement /tree/ /
+COPY --link --from=python-glance-neutron-nova-toolbox /tree/ /
+COPY --link --from=python-cinder-glance /tree/ /
+COPY --link --from=python-glance-keystone /tree/ /
+COPY --link --from=python-own /tree/ /
+ADD --link files/glance-2026.1.tar /
+ENV PATH="/opt/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin" PYTHONDONTWRITEBYTECODE="1"
+ENV OS_GLANCE_CONFIG_DIR="/etc/glance"
+LABEL dev.stackway.series="2026.1"
+LABEL org.opencontainers.image.description="Image service of OpenStack"
+LABEL org.opencontainers.image.licenses="Apache-2.0"
+LABEL org.opencontainers.image.title="glance"
+LABEL org.opencontainers.image.version="32.0.0"
+EXPOSE 9292
+WORKDIR /var/lib/openstack
+USER 42400:42400
+CMD ["pyuwsgi", "--ini", "/etc/stackway/uwsgi/api.ini"]
+
+# What the image has to prove before it gets into the store; no layer of the image. A failed check is told in the report,
+# so that it stops no other image of the same build.
+FROM image AS smoke
+RUN --network=none \
+    --mount=type=bind,source=smoke/glance-2026.1/files/etc/glance/glance-api.conf,target=/etc/glance/glance-api.conf \
+    --mount=type=bind,source=smoke/glance-2026.1/files/etc/glance/glance-image-import.conf,target=/etc/glance/glance-image-import.conf \
+    --mount=type=bind,source=smoke/glance-2026.1/check.sh,target=/mnt/check.sh \
+    sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report
+
+FROM scratch AS report
+COPY --from=smoke /tmp/report /report
