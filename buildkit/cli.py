@@ -128,7 +128,9 @@ def _verify(session: Session) -> ExitCode:
     rows = [(name, "; ".join(wrong) or "every byte is right") for name, wrong in results.items()]
     session.show(results, Table(("IMAGE", "RESULT"), rows))
     if any(results.values()):
-        raise FailedError("the store is damaged", resolution="`release build` builds what is damaged anew.")
+        details = "\n".join(f"{name}: {'; '.join(wrong)}" for name, wrong in results.items() if wrong)
+        resolution = "`release build` builds what is damaged anew."
+        raise FailedError("the store is damaged", details=details, resolution=resolution)
     return ExitCode.DONE
 
 

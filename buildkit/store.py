@@ -72,7 +72,7 @@ class Store:
             raise UnavailableError(
                 "another build is using this store",
                 details=str(self.folder),
-                resolution="Wait for it (`--wait 10m`), or give this build a store of its own with --state DIR.",
+                resolution="Wait for it (`--wait 600`), or give this build a store of its own with --state DIR.",
             ) from error
         try:
             yield
@@ -108,6 +108,8 @@ class Store:
                 continue
             elif stamp[0] != blob.size or digest_file(self.path(blob.digest)) != blob.digest:
                 wrong.append(f"blob {blob.digest} in the store is corrupt")
+                # A disk that goes bad leaves the time as it was: the next build must not believe it.
+                verified.pop(blob.digest, None)
             else:
                 verified[blob.digest] = stamp
         self._remember(verified)
