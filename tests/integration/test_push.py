@@ -4,16 +4,19 @@
 
 import base64
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from buildkit.bodies import DamagedBlobError
 from buildkit.complaints import AccessDeniedError, UnreachableRegistryError
+from buildkit.credentials import Credentials, find_credentials
 from buildkit.push import open_target, push
 from buildkit.registry import Manifest, open_registry
 from buildkit.store import Store, StoredImage
+from stackway.errors import StackwayError
 from tests.fakes.images import damage, fill_store
 from tests.fakes.registry import PASSWORD, USER, FakeRegistry, Reply, served
 from tests.integration.runtime import SILENT, free_port, running_registry
@@ -130,6 +133,50 @@ def test_a_closed_registry_opens_for_the_right_password_only(closed: str, filled
         push(store, images, closed, SILENT)
     log_in(tmp_path, closed, PASSWORD)
     assert push(store, images, closed, SILENT).sent
+
+
+@pytest.fixture
+def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Makes a credential helper of a shell script and says in config.json that it is to be asked."""
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    (tmp_path / "config.json").write_text('{"credHelpers": {"r.test": "demo"}}')
+
+    def write(script: str) -> None:
+        program = tmp_path / "docker-credential-demo"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("user", "found"), [("robot", Credentials("robot", "canary")), ("<token>", Credentials("", "canary"))]
+)
+def test_a_credential_helper_is_asked_for_the_host(
+    helper: Callable[[str], None], user: str, found: Credentials
+) -> None:
+    helper(f"""[ "$1" = get ] && [ "$(cat)" = r.test ] && echo '{{"Username": "{user}", "Secret": "canary"}}'""")
+    assert find_credentials("r.test") == found
+
+
+def test_a_helper_that_knows_nothing_means_nobody(helper: Callable[[str], None]) -> None:
+    helper("echo 'credentials not found in native keychain'; exit 1")
+    assert find_credentials("r.test") is None
+
+
+@pytest.mark.parametrize("script", ["echo canary", 'echo \'{"Secret": "canary"}\'', "echo canary; exit 2"])
+def test_a_helper_that_fails_is_named_and_its_answer_not_shown(helper: Callable[[str], None], script: str) -> None:
+    helper(script)
+    with pytest.raises(StackwayError, match="docker-credential-demo") as caught:
+        find_credentials("r.test")
+    assert "canary" not in f"{caught.value.to_dict()}"
+
+
+@pytest.mark.parametrize("name", ["none", "../demo", "a b"])
+def test_a_helper_that_is_not_there_or_no_name_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"credsStore": name}))
+    with pytest.raises(StackwayError, match=r"docker-credential-none|not the name"):
+        find_credentials("r.test")
 
 
 # What only the fake can do to us, over a real connection.

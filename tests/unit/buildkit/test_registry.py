@@ -337,6 +337,27 @@ def test_an_endless_list_of_tags_ends() -> None:
     assert len(at.fake.asked) == 2
 
 
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"tags": 3}', b"[" * 100_000])
+def test_a_list_of_tags_that_is_none_is_refused(body: bytes) -> None:
+    at = bench()
+    at.fake.trap("GET", "/tags/", lambda *_: Reply(200, body))
+    with pytest.raises(WrongContentError):
+        at.team.tags()
+
+
+def test_a_registry_without_a_header_is_asked_for_the_manifest_itself() -> None:
+    at = bench(holding())
+    at.fake.trap("HEAD", "/manifests/", lambda *_: Reply(200, headers={"Docker-Content-Digest": "md5:1"}))
+    assert at.team.manifest_digest("1") == EMPTY.digest
+
+
+def test_a_registry_that_does_not_say_where_to_upload_to_is_told() -> None:
+    at = bench()
+    at.fake.trap("POST", "", lambda *_: Reply(202))
+    with pytest.raises(RegistryError, match="where to upload"):
+        at.team.upload(BLOB, opened)
+
+
 # Credentials
 
 
@@ -354,6 +375,16 @@ def test_a_token_is_asked_for_once_in_a_repository() -> None:
         at.team.has(BLOB)
     assert len(at.fake.asked_for("GET", "^/token$")) == 1
     assert at.fake.asked_for("GET", "^/token$")[0].query["scope"] == "repository:team:pull,push"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"token": "a\\r\\nX-Evil: 1"}', b'{"token": ""}', b'{"token": 3}']
+)
+def test_a_token_service_that_gives_no_token_is_told(body: bytes) -> None:
+    at = bench(FakeRegistry(auth="bearer"), CREDENTIALS)
+    at.fake.trap("GET", "^/token$", lambda *_: Reply(200, body))
+    with pytest.raises(RegistryError, match="no token"):
+        at.team.has(BLOB)
 
 
 def test_an_identity_token_is_never_sent_to_the_registry_itself() -> None:
