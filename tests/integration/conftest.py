@@ -51,8 +51,12 @@ def builder_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def real_store() -> Store:
     """The store of this checkout with all of its images, built if they were not."""
     arguments = (sys.executable, "-m", "pipeline.cli", "build", "--output", "json")
-    process.run(Command(arguments, directory=REPOSITORY), on_stderr=lambda line: sys.stderr.write(f"{line}\n"))
+    process.run(Command(arguments, directory=REPOSITORY), on_stderr=tell)
     return Store(REPOSITORY / ".stackway/store")
+
+
+def tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 @pytest.fixture
