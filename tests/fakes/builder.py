@@ -55,6 +55,7 @@ class FakeBuilder(Builder):
                 if error := self.broken.get((Path(target["dockerfile"]).stem, stage)):
                     errors[digest] = error
         first = next(iter(errors), "")
+        tell(sink, "sha256:context", f"[{next(iter(plan))} internal] load build context", "")
         for digest, step in steps.items():
             tell(sink, digest, step, "" if not first else errors[first] if digest == first else "context canceled")
         return bool(first)

@@ -85,7 +85,7 @@ def test_a_changed_spec_changes_its_own_inputs(checkout: FakeCheckout, change: d
         ("images/shared/templates/uwsgi.ini.j2", {"file /etc/stackway/uwsgi/api.ini"}, PYTHON),
         ("images/shared/dockerfiles/python.Dockerfile.j2", {"Dockerfile"}, PYTHON),
         ("images/shared/dockerfiles/end.j2", {"Dockerfile"}, IMAGES),
-        ("images/shared/templates/messaging.j2", set(), set()),
+        ("images/shared/new/configuration.j2", set(), set()),
     ],
 )
 def test_a_changed_template_changes_the_images_that_use_it(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from buildkit import fetch
 from buildkit.fetch import ArtifactCache, HashMismatchError, MissingArtifactError, fetch_python, fetch_system
-from buildkit.index import NoNetworkError
+from buildkit.index import IndexFile, IndexRelease, NoNetworkError
 from buildkit.locks import Artifact, Pin, SystemPackage
 from stackway import clock
 from stackway.console import PlainReporter, SilentReporter
@@ -209,6 +209,43 @@ def test_a_file_of_unknown_size_is_taken_up_to_a_limit(cache: ArtifactCache, mon
     with pytest.raises(HashMismatchError) as caught:
         cache.put(unknown, [b"123", b"45"])
     assert "got: more than 4 bytes" in caught.value.details
+
+
+WHEEL = b"a wheel"
+PIN = Pin("x", "1", digest_bytes(WHEEL), "x-1-py3-none-any.whl", len(WHEEL))
+OLDER = Pin("x", "0", digest_bytes(b"an older wheel"), "x-0-py3-none-any.whl", 14)
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, archive: FakeArchive) -> list[str]:
+    """Let uv's answer name the archive's files; return what was asked."""
+    asked: list[str] = []
+
+    def answer(requirements: str, python: str, options: tuple[str, ...]) -> dict[str, IndexRelease]:
+        asked.append(f"{python} {requirements.strip()} {' '.join(options)}")
+        name, version = requirements.strip().split("==")
+        content = archive.files[f"/index/{version}"]
+        file = IndexFile("x.whl", f"http://index.example/index/{version}", digest_bytes(content), 0)
+        return {name: IndexRelease(name, version, (file,))}
+
+    archive.files = {"/index/1": WHEEL, "/index/0": b"an older wheel"}
+    monkeypatch.setattr(fetch, "index_files", answer)
+    return asked
+
+
+def test_python_files_come_from_where_the_index_says(index: list[str], cache: ArtifactCache) -> None:
+    assert fetch_python([PIN, OLDER, PIN], cache, "3.13", SILENT) == 2
+    assert sorted(index) == ["3.13 x==0 --no-deps", "3.13 x==1 --no-deps"]
+    assert cache.path(PIN.digest).read_bytes() == WHEEL
+
+
+def test_a_python_file_that_the_index_no_longer_has_is_named(
+    index: list[str], archive: FakeArchive, cache: ArtifactCache
+) -> None:
+    archive.files = {"/index/1": b"another wheel"}
+    with pytest.raises(MissingArtifactError, match="x-1-py3-none-any.whl is no longer in the package index") as caught:
+        fetch_python([PIN], cache, "3.13", SILENT)
+    assert (caught.value.details, len(index), archive.asked) == (f"locked: {PIN.digest}", 1, [])
 
 
 PINS = st.builds(
