@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -90,28 +90,20 @@ HOSTILE = [
     'x"\nRUN evil',
     "x\r\nRUN evil",
     "x\u2028RUN evil",
-    "\\",
-    "x\\",
     '"',
     "'; evil; '",
     "$(evil)",
-    "`evil`",
-    "$PATH",
-    "${PATH}",
     "\\$PATH",
     "{{ 7 * 7 }}",
-    "{% raw %}",
     "# escape=`",
     "<<EOF",
-    "a b",
-    "a=b",
-    "--mount=type=secret",
     "a,source=/",
-    "../..",
-    '["a"]',
     "x\x00",
     "ONBUILD RUN evil",
     "\x85RUN evil",
+    'x" evil="$PATH\\',
+    "\\\\$(evil)\\",
+    '"]\\',
 ]
 
 
@@ -247,67 +239,68 @@ def read(path: tuple[Any, ...], text: str) -> Service | None:
 
 
 FIELDS = list(fields(FULL))
-PLACES = st.sampled_from(FIELDS)
-TEXTS = st.sampled_from(HOSTILE) | st.text(max_size=20) | st.text("\\\"'$`{}%#\n RUN=", max_size=12)
+FREE = [path for path in FIELDS if read(path, "$a \\\"b' `c`") is not None]
+PLACES = st.sampled_from(FREE) | st.sampled_from(FIELDS)
+TEXTS = st.text("\\\"'$`{}%#\n RUN=", max_size=12) | st.text(max_size=20)
+
+
+class Usual:
+    """How many instructions and lines there are with harmless texts."""
+
+    def __init__(self, templates: Templates) -> None:
+        self.templates = templates
+        self.keywords = keywords(render_dockerfile(recipe(service()), templates))
+        self.checks = smoke_script(service()).count("\n")
+        self.server = self.lines_of_server(service())
+
+    def lines_of_server(self, spec: Service) -> int:
+        bare = spec.model_copy(update={"config": {}})
+        return sum(len(text.splitlines()) for text, _ in image_files(bare, self.templates).values())
+
+    def holds_for(self, spec: Service) -> bool:
+        """Assert that a spec gives as many instructions, checks and lines, and that they mean what the spec says."""
+        rendered = render_dockerfile(recipe(spec), self.templates)
+        assert keywords(rendered) == self.keywords
+        assert assignments(rendered, "LABEL") == labels(spec)
+        assert assignments(rendered, "ENV") == spec.environment
+        assert json.loads(only(rendered, "CMD").rest) == list(default_command(spec))
+        assert smoke_script(spec).count("\n") == self.checks
+        assert checks_of(spec)[-2:] == [list(spec.checks.smoke.commands[0]), validator_of(spec)]
+        assert self.lines_of_server(spec) == self.server
+        return True
+
+
+def checks_of(spec: Service) -> list[list[str]]:
+    lines = [line for line in smoke_script(spec).split("\n") if line.startswith("check ")]
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def validator_of(spec: Service) -> list[str]:
+    ((file, (namespace,)),) = spec.checks.smoke.options.items()
+    return ["oslo-config-validator", "--namespace", namespace, "--input-file", file]
 
 
 @pytest.fixture(scope="module")
-def usual(templates: Templates) -> list[str]:
-    return keywords(render_dockerfile(recipe(service()), templates))
+def usual(templates: Templates) -> Usual:
+    return Usual(templates)
 
 
-@settings(max_examples=300)
-@given(PLACES, TEXTS)
-@example(("summary",), 'x" evil="$PATH\\')
-@example(("environment", "EXAMPLE"), "\\\\$(evil)\\")
-@example(("processes", "worker", "command", 1), '"]\\')
-def test_no_text_in_a_spec_adds_an_instruction(
-    templates: Templates, usual: list[str], path: tuple[Any, ...], text: str
-) -> None:
-    spec = read(path, text)
-    if spec is None:
-        return
-    rendered = render_dockerfile(recipe(spec), templates)
-    assert keywords(rendered) == usual
-    assert assignments(rendered, "LABEL") == labels(spec)
-    assert assignments(rendered, "ENV") == spec.environment
-    assert json.loads(only(rendered, "CMD").rest) == list(default_command(spec))
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_refused_or_stays_a_text(usual: Usual, text: str) -> None:
+    specs = [read(path, text) for path in FREE]
+    assert all(spec is None or usual.holds_for(spec) for spec in specs)
 
 
 @settings(max_examples=200)
 @given(PLACES, TEXTS)
-@example(("checks", "smoke", "commands", 0, 1), "'; evil; '")
-def test_no_text_in_a_spec_adds_a_command_to_the_checks(path: tuple[Any, ...], text: str) -> None:
+def test_any_text_anywhere_is_refused_or_stays_a_text(usual: Usual, path: tuple[Any, ...], text: str) -> None:
     spec = read(path, text)
-    if spec is None:
-        return
-    checks = [shlex.split(line) for line in smoke_script(spec).split("\n") if line.startswith("check ")]
-    assert len(smoke_script(spec).split("\n")) == len(smoke_script(service()).split("\n"))
-    ((file, (namespace,)),) = spec.checks.smoke.options.items()
-    assert checks[-3:] == [
-        ["check", "python3", "-c", f"import {spec.checks.smoke.imports[0]}"],
-        ["check", *spec.checks.smoke.commands[0]],
-        ["check", "oslo-config-validator", "--namespace", namespace, "--input-file", file],
-    ]
-
-
-@settings(max_examples=200)
-@given(PLACES, TEXTS)
-def test_no_text_in_a_spec_adds_a_line_to_the_servers_file(
-    templates: Templates, path: tuple[Any, ...], text: str
-) -> None:
-    spec = read(path, text)
-    if spec is None or any(file.template != "keystone.conf.j2" for file in spec.config.values()):
-        return
-    lines = image_files(spec, templates)[default_command(spec)[-1]][0].splitlines()
-    usual = image_files(service(), templates)["/etc/stackway/uwsgi/api.ini"][0].splitlines()
-    assert len(lines) == len(usual)
+    assert spec is None or usual.holds_for(spec)
 
 
 def test_enough_of_the_fields_take_free_text_for_this_to_mean_something() -> None:
-    taken = [path for path in FIELDS if read(path, "$a \\\"b' `c`") is not None]
-    assert len(taken) > 25
-    assert {("summary",), ("environment", "EXAMPLE"), ("checks", "smoke", "commands", 0, 1)} <= set(taken)
+    assert len(FREE) > 25
+    assert {("summary",), ("environment", "EXAMPLE"), ("checks", "smoke", "commands", 0, 1)} <= set(FREE)
 
 
 def test_the_image_carries_what_no_environment_changes(templates: Templates) -> None:
