@@ -174,6 +174,14 @@ def test_a_store_that_forgot_what_it_checked_checks_again(filled: Filled, memory
     assert store.check(glance) == [f"blob {glance.layers[1].digest} in the store is corrupt"]
 
 
+def test_a_corrupt_blob_is_replaced_by_a_good_one(filled: Filled, tmp_path: Path) -> None:
+    store, (keystone, _) = filled
+    damage(store, keystone.layers[1].digest)
+    write_layout(tmp_path / "again", IMAGES[KEYSTONE])
+    store.add({KEYSTONE: tmp_path / "again"})
+    assert store.check(keystone, full=True) == []
+
+
 def test_a_corrupt_blob_is_dropped_everywhere_and_added_anew(filled: Filled, tmp_path: Path) -> None:
     store, (keystone, _) = filled
     digest = keystone.layers[1].digest

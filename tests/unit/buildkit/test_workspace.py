@@ -164,6 +164,18 @@ def test_a_folder_that_was_not_finished_is_laid_out_anew(checkout: FakeCheckout)
     assert names(workspace, "debs/memcached-1.6") == before
 
 
+def test_a_folder_that_broke_off_half_way_is_not_believed(checkout: FakeCheckout) -> None:
+    workspace = lay_out(checkout)
+    before = names(workspace, "debs/memcached-1.6")
+    context = prepare(checkout)["memcached:1.6"]
+    unknown = SystemLock((replace(context.locks.system.packages[0], digest="sha256:" + "0" * 64),))
+    broken = replace(context, locks=replace(context.locks, system=unknown))
+    with pytest.raises(FileNotFoundError):
+        workspace.lay_out([broken], TOOLS, checkout.root / "uv")
+    lay_out(checkout)
+    assert names(workspace, "debs/memcached-1.6") == before
+
+
 def test_a_file_of_the_checks_that_is_no_longer_wanted_goes(checkout: FakeCheckout) -> None:
     folder = lay_out(checkout).context / "smoke/glance-2026.1/files"
     stray = folder / "etc/glance/old.conf"
