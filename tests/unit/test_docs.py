@@ -33,7 +33,7 @@ PAGES = sorted(
 )
 NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 GENERATED = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FOLDERS = ("stackway", "stackway/tools", "buildkit", "buildkit/recipes", "releases", "pipeline")
 SPECS = (models.Service, models.Series, models.Base)
@@ -217,7 +217,7 @@ def anchors(path: Path) -> set[str]:
 def quoted(page: str) -> list[list[str]]:
     """Return the commands in a page's `sh` and `console` blocks, as words; what they print is left out."""
     blocks = FENCED.findall((ROOT / page).read_text(encoding="utf-8"))
-    lines = [line for kind, text in blocks if kind in {"sh", "console"} for line in text.splitlines()]
+    lines = [line.strip() for kind, text in blocks if kind in {"sh", "console"} for line in text.splitlines()]
     shown = (line.removeprefix("$ ") for line in lines if re.match(r"(\$ )?(\w+=\S+ )*(release|nox) ", line))
     return [shlex.split(re.sub(r"^(\w+=\S+ )*", "", line), comments=True) for line in shown]
 
