@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Reading all specs and rendering all Dockerfiles, against Kolla's `kolla-build --template-only`: as many as Kolla makes.
+
+Ours also reads every lock and renders configuration and checks; both are whole processes that write files.
+"""
+
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from buildkit.catalog import load_catalog
+from stackway import process
+from stackway.errors import UnavailableError
+from stackway.process import Command
+from tests.bench.measure import Result, in_turn
+from tests.integration.builder import REPOSITORY
+
+NAME = "rendering"
+SUMMARY = "as many Dockerfiles as Kolla has, from specs to files"
+HEAVY = False
+_SERIES = "2026.1"
+_TIMES = 3
+
+
+def run(folder: Path) -> Result:
+    """Measure. Raises UnavailableError when Kolla is not in this environment."""
+    kolla = Path(sys.executable).with_name("kolla-build")
+    if not kolla.exists():
+        raise UnavailableError("kolla-build is not there", details=str(kolla), resolution="Run `nox -s bench`.")
+    count = len(render_kolla(kolla, folder / "first"))
+    images = grow(folder / "checkout", count)
+    ours, theirs = in_turn(
+        lambda: render(folder / "checkout", folder / "ours", images),
+        lambda: render_kolla(kolla, folder / "theirs"),
+        _TIMES,
+    )
+    made = len(list((folder / "ours").glob("*/Dockerfile")))
+    return Result(NAME, f"{made} Dockerfiles", ours, "kolla", theirs, {"dockerfiles": [made, count]})
+
+
+def render_kolla(program: Path, target: Path) -> list[Path]:
+    """Return the Dockerfiles that Kolla renders for Debian."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    process.run(Command((str(program), "--template-only", "--base", "debian", "--work-dir", str(target)), timeout=600))
+    return list(target.rglob("Dockerfile"))
+
+
+def render(root: Path, target: Path, images: Sequence[str]) -> None:
+    """Render images of a checkout as its user would."""
+    shutil.rmtree(target, ignore_errors=True)
+    words = ("--root", str(root), "--quiet", "spec", "render", "--to", str(target), *images)
+    process.run(Command((sys.executable, "-m", "pipeline.cli", *words), directory=REPOSITORY, timeout=600))
+
+
+def grow(root: Path, count: int) -> list[str]:
+    """Make a checkout of at least `count` images, ours and copies of a series under other names; return so many."""
+    shutil.copytree(REPOSITORY / "images", root / "images")
+    copies = 0
+    while len(found := load_catalog(root).select([])) < count:
+        copies += 1
+        copy_series(root / "images", f"{3000 + copies}.1")
+    return [service.image for service in found[:count]]
+
+
+def copy_series(images: Path, name: str) -> None:
+    """Copy the files of a series, each with its name inside."""
+    for path in images.glob(f"*/{_SERIES}.*"):
+        if path.parent.name != "constraints":
+            text = re.sub(rf'(name|series): "{re.escape(_SERIES)}"', rf'\1: "{name}"', path.read_text())
+            path.with_name(path.name.replace(_SERIES, name, 1)).write_text(text)
