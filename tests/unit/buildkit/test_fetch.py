@@ -243,7 +243,7 @@ def test_a_python_file_that_the_index_no_longer_has_is_named(
     index: list[str], archive: FakeArchive, cache: ArtifactCache
 ) -> None:
     archive.files = {"/index/1": b"another wheel"}
-    with pytest.raises(MissingArtifactError, match=r"x-1-py3-none-any\.whl is no longer in the package index") as caught:
+    with pytest.raises(MissingArtifactError, match=r"x-1-py3-none-any\.whl is no longer") as caught:
         fetch_python([PIN], cache, "3.13", SILENT)
     assert (caught.value.details, len(index), archive.asked) == (f"locked: {PIN.digest}", 1, [])
 
