@@ -63,8 +63,10 @@ def lint(session: nox.Session) -> None:
 def golden(session: nox.Session) -> None:
     """Write the golden Dockerfiles and plans of the tests anew; read the difference before you commit it"""
     install(session, "tests")
-    session.run("pytest", "-q", "tests/unit/test_golden.py", env={"STACKWAY_GOLDEN": "write"})
-    session.run("git", "diff", "--stat", "--", "tests/data/golden", external=True)
+    session.run(
+        "pytest", "-q", "tests/unit/test_golden.py", "tests/unit/test_docs.py", env={"STACKWAY_GOLDEN": "write"}
+    )
+    session.run("git", "diff", "--stat", "--", "tests/data/golden", "docs", "CONTRIBUTING.md", external=True)
 
 
 @nox.session(default=False)
@@ -98,6 +100,6 @@ def update_pins(session: nox.Session) -> None:
 def compile_lock(session: nox.Session, source: str, name: str, *options: str) -> None:
     """Write requirements/<name>.txt."""
     fixed = ("--generate-hashes", "--universal", "--python-version", "3.11", "--no-header", "--quiet", "--upgrade")
-    session.run("uv", "pip", "compile", source, "requirements/build.in", *options, *fixed, "-o", f"requirements/{name}.txt")
-
-
+    session.run(
+        "uv", "pip", "compile", source, "requirements/build.in", *options, *fixed, "-o", f"requirements/{name}.txt"
+    )

@@ -38,7 +38,7 @@ class Bakery:
 
     def bake(self, contexts: Sequence[BuildContext]) -> None:
         remaining = list(contexts)
-        self._checkout.reporter.say(f"building {len(remaining)} images with {self._builder.description}")
+        self._checkout.reporter.say(f"images to build: {len(remaining)}, with {self._builder.description}")
         cached = self._cached
         while remaining:
             progress = self._run(remaining, cached=cached)
@@ -112,13 +112,13 @@ class _Watch:
         self._outcome = outcome
         self._started = clock.monotonic()
         self._owners: dict[tuple[str, str], list[str]] = {}
+        self._is_taking = False
 
     def tell(self, steps: Iterable[Step]) -> None:
         for step in steps:
-            if step.stage == CONTEXT and step.started and not step.completed:
-                self._reporter.task("builder", "taking in packages and files")
-            elif step.stage == CONTEXT and step.completed:
-                self._reporter.finish("builder", "has the packages and files")
+            if step.stage == CONTEXT and step.started and not self._is_taking:
+                self._is_taking = True
+                self._reporter.say("the builder takes in packages and files")
             for image in self._images(step):
                 if step.completed:
                     self._outcome.seconds[image] = clock.monotonic() - self._started

@@ -107,7 +107,12 @@ def load_catalog(root: Path, overlay: str = "") -> Catalog:
             resolution="Run in a checkout, or say where it is: `release --root DIR …`.",
         )
     if overlay and not (root / OVERLAYS / overlay).is_dir():
-        raise _unknown("overlay", overlay, [path.name for path in (root / OVERLAYS).glob("*") if path.is_dir()])
+        known = sorted(path.name for path in (root / OVERLAYS).glob("*") if path.is_dir())
+        raise WrongInputError(
+            f"there is no overlay {overlay!r}",
+            details=f"there are: {', '.join(known) or 'none'}",
+            resolution=f"Make the folder {OVERLAYS}/{overlay}, or name one that is there.",
+        )
     reader = _Reader(root, overlay)
     catalog = Catalog(root, overlay, reader.named("bases", Base), reader.named("series", Series), reader.services())
     problems = [*reader.problems, *_check(catalog)] if not reader.problems else reader.problems

@@ -46,7 +46,7 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
         "--builder", metavar="WAY", help="auto, own, docker, buildx:NAME, remote:ADDRESS, kubernetes:NAMESPACE"
     )
     parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=0.0, help="wait so long for another build of this store"
+        "--wait", metavar="SECONDS", type=float, default=0.0, help="seconds to wait for another build of this store"
     )
     parser.add_argument("--load", choices=("docker", "containerd"), help="afterwards, put the images into this engine")
     parser.add_argument("--push", metavar="PREFIX", help="afterwards, push the images: PREFIX/keystone:2026.1")
@@ -103,7 +103,9 @@ def deliver(session: Session, checkout: "Checkout", services: "list[Service]") -
     if session.arguments.push:
         from buildkit.push import push
 
-        push(checkout.store, images, session.arguments.push, session.reporter)
+        report = push(checkout.store, images, session.arguments.push, session.reporter)
+        if not session.wants_json:
+            session.show(report.to_dict(), report.to_table())
 
 
 def _list(session: Session) -> ExitCode:

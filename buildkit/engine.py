@@ -16,6 +16,7 @@ from pathlib import Path
 from stackway import clock
 from stackway.console import Reporter
 from stackway.errors import FailedError, UnavailableError, WrongInputError
+from stackway.files import digest_json
 from stackway.process import Command, Completed, Daemon, run, start
 from stackway.settings import Settings
 from stackway.tools.provision import provide, provide_all
@@ -139,7 +140,8 @@ def _created(cache: Path, driver: Sequence[str], description: str, reporter: Rep
     """Yield a buildx instance of ours; its configuration stays in the cache, so a container or pod is used again."""
     buildx = provide("buildx", cache, reporter)
     environment = _environment() | {"BUILDX_CONFIG": str(cache / "buildx")}
-    name = f"{_INSTANCE}-{driver[1]}"
+    # Another address or another option is another instance: buildx would go on with the old one.
+    name = f"{_INSTANCE}-{driver[1]}-{digest_json(list(driver)).removeprefix('sha256:')[:8]}"
     known = run(Command((str(buildx), "inspect", name), environment), check=False)
     if known.code != 0:
         run(Command((str(buildx), "create", "--name", name, *driver), environment))

@@ -130,12 +130,17 @@ class _Locker:
         locks = {service.name: self._current_python(service) for service in self._siblings(series)}
         path = find(self.run.catalog, layers_path(series))
         recorded = parse_layers(path.read_text(encoding="utf-8"), path.name) if path.exists() else ()
-        layers = keep(recorded, locks) if recorded and not (self.run.upgrade or self.run.relayer) else partition(locks)
+        layers = keep(recorded, locks) if recorded and not self._recuts(series) else partition(locks)
         text = layers_text(series, layers)
         if not path.exists() or text != path.read_text(encoding="utf-8"):
             self.changes.append(
                 LockChange(self.run.path(layers_path(series)), text, _layer_changes(recorded, layers), not recorded)
             )
+
+    def _recuts(self, series: str) -> bool:
+        """Tell whether the layers are cut anew: on request, or when a whole series is upgraded."""
+        whole = all(service.image in self._python for service in self._siblings(series))
+        return self.run.relayer or (self.run.upgrade and whole)
 
     def _siblings(self, series: str) -> list[Service]:
         catalog = self.run.catalog

@@ -108,8 +108,8 @@ class Replicas(Shape):
 class Amounts(Shape):
     """Processor and memory in Kubernetes' notation: `100m`, `256Mi`."""
 
-    cpu: Quantity | None = None
-    memory: Quantity | None = None
+    cpu: Quantity | None = Field(None, description="Processors: `100m` is a tenth of one.")
+    memory: Quantity | None = Field(None, description="Memory: `256Mi`.")
 
 
 class Resources(Shape):
@@ -125,11 +125,13 @@ class Probe(Shape):
     http: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/-]*\Z")] | None = Field(
         None, description="Path of a GET on the process's port."
     )
-    tcp: _Flag = False
-    command: Arguments | None = None
-    period: Duration = "10s"
-    timeout: Duration = "5s"
-    failures: Annotated[int, Field(strict=True, ge=1, le=600)] = 3
+    tcp: _Flag = Field(default=False, description="It is enough that the process's port accepts a connection.")
+    command: Arguments | None = Field(None, description="Program in the container that must end with 0.")
+    period: Duration = Field("10s", description="Time between two tries.")
+    timeout: Duration = Field("5s", description="How long an answer may take.")
+    failures: Annotated[int, Field(strict=True, ge=1, le=600)] = Field(
+        3, description="So many failures in a row count."
+    )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -149,22 +151,24 @@ class Probes(Shape):
 class Process(Shape):
     """One kind of container of a service: a WSGI application behind uWSGI, or a command."""
 
-    summary: Text | None = None
+    summary: Text | None = Field(None, description="What it does, in one line.")
     wsgi: WsgiTarget | None = Field(
         None, description="module:attribute; uWSGI serves it with the shared configuration."
     )
     command: Arguments | None = Field(None, description="Program and arguments, no shell.")
-    port: Port | None = None
+    port: Port | None = Field(None, description="The port it listens on.")
     ports: dict[Name, Port] = Field(default={}, description="Further named ports.")
     kind: Literal["stateless", "singleton", "stateful", "node"] = Field(
         "stateless",
         description="How it is run: any number of equal pods, one at a time, with identity and disk, or one a node.",
     )
-    only: Literal["everywhere", "development"] = "everywhere"
+    only: Literal["everywhere", "development"] = Field(
+        "everywhere", description="`development`: left out of every other environment."
+    )
     replicas: Replicas = Replicas()
     resources: Resources = Resources()
     probes: Probes = Probes()
-    environment: dict[Variable, Word] = {}
+    environment: dict[Variable, Word] = Field({}, description="Environment variables of this process alone.")
     config: tuple[Name, ...] | None = Field(
         None, description="Configuration files it mounts; all of the service's when absent."
     )
@@ -185,20 +189,22 @@ class Process(Shape):
 class ConfigFile(Shape):
     """One rendered file: into the image when no environment changes it, at deployment otherwise."""
 
-    template: Template
-    path: AbsolutePath
-    render: Literal["image", "deployment"] = "deployment"
-    format: Literal["ini", "yaml", "text"] = "ini"
+    template: Template = Field(description="File below the service's `templates/`, else the shared one.")
+    path: AbsolutePath = Field(description="Where the file is in the container.")
+    render: Literal["image", "deployment"] = Field("deployment", description="In the image, or for each environment.")
+    format: Literal["ini", "yaml", "text"] = Field("ini", description="How the file is read.")
     secret: _Flag = Field(default=False, description="It holds credentials: mounted from a Secret, never printed.")
-    mode: Annotated[str, _pattern(r"\A0[0-7]{3}\Z")] = "0640"
+    mode: Annotated[str, _pattern(r"\A0[0-7]{3}\Z")] = Field("0640", description="Permissions, octal.")
 
 
 class Volume(Shape):
     """A writable or secret place in a container; the root file system is read-only."""
 
-    path: AbsolutePath
-    source: Literal["empty", "memory", "secret", "claim"] = Field(alias="from")
-    size: Quantity | None = None
+    path: AbsolutePath = Field(description="Where it is mounted.")
+    source: Literal["empty", "memory", "secret", "claim"] = Field(
+        alias="from", description="Empty disk, memory, a Secret, or a claim that stays."
+    )
+    size: Quantity | None = Field(None, description="Limit; of a claim its size.")
     shared: _Flag = Field(default=False, description="All pods of the service see the same content.")
 
     @model_validator(mode="after")
@@ -220,47 +226,45 @@ class Packages(Shape):
 class Override(Shape):
     """A version that differs from the series' constraints, or that these leave open. Expires, so that somebody looks again."""
 
-    version: VersionNumber
-    owner: Text
-    reason: Text
-    expires: date
-
-
-class Command(Shape):
-    """A command with a name for messages and records."""
-
-    run: Arguments
-    summary: Text | None = None
-    unless: "Condition | None" = Field(
-        None, description="Skip it when this command's output already contains the text."
-    )
-    secret_environment: tuple[Variable, ...] = Field(
-        (), description="Environment variables filled from the environment's secrets."
-    )
+    version: VersionNumber = Field(description="The version instead.")
+    owner: Text = Field(description="Who decides when it expires.")
+    reason: Text = Field(description="Why it is needed.")
+    expires: date = Field(description="The day from which it no longer holds.")
 
 
 class Condition(Shape):
     """True when `run` prints `contains`."""
 
-    run: Arguments
-    contains: Text
+    run: Arguments = Field(description="Program and arguments, no shell.")
+    contains: Text = Field(description="Text to look for in what it prints.")
+
+
+class Command(Shape):
+    """A command with a name for messages and records."""
+
+    run: Arguments = Field(description="Program and arguments, no shell.")
+    summary: Text | None = Field(None, description="What it does, in one line.")
+    unless: Condition | None = Field(None, description="Skip it when this command's output already contains the text.")
+    secret_environment: tuple[Variable, ...] = Field(
+        (), description="Environment variables filled from the environment's secrets."
+    )
 
 
 class DatabaseState(Shape):
     """How to ask the service which schema phases are pending; `codes` maps exit codes to phases."""
 
-    run: Arguments
+    run: Arguments = Field(description="The command that asks.")
     codes: dict[
         Annotated[str, _pattern(r"\A[0-9]{1,3}\Z")], Literal["done", "expand", "migrate", "contract", "error"]
-    ] = {}
+    ] = Field({}, description="Exit code → phase that is pending.")
 
 
 class OnlineMigration(Shape):
     """Data migrations in bounded batches, repeated while the exit code is `more`."""
 
-    run: Arguments
-    done: Annotated[int, Field(strict=True)] = 0
-    more: Annotated[int, Field(strict=True)] = 1
+    run: Arguments = Field(description="The command of one batch.")
+    done: Annotated[int, Field(strict=True)] = Field(0, description="Exit code when nothing is left.")
+    more: Annotated[int, Field(strict=True)] = Field(1, description="Exit code when something is left.")
 
 
 class Database(Shape):
@@ -281,7 +285,9 @@ class Database(Shape):
 class SmokeChecks(Shape):
     """What each image proves in its own build: imports, console scripts, configuration by the service's own parser."""
 
-    imports: tuple[Annotated[str, _pattern(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")], ...] = ()
+    imports: tuple[Annotated[str, _pattern(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")], ...] = Field(
+        (), description="Modules that must be importable."
+    )
     commands: tuple[Arguments, ...] = Field(
         (), description="Each must end with exit code 0, as the image's user, with no network."
     )
@@ -294,26 +300,30 @@ class SmokeChecks(Shape):
 class UpgradeCheck(Shape):
     """The `*-status upgrade check` command, and which results may pass."""
 
-    run: Arguments
+    run: Arguments = Field(description="The command.")
     allow: dict[Text, Text] = Field({}, description="Check title → why a warning of it is acceptable.")
 
 
 class GateRequest(Shape):
     """A real request that a new pod must answer before it may get traffic."""
 
-    process: Name
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    path: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/?=&{}-]*\Z")]
-    expect: tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...] = (200,)
-    authenticated: _Flag = True
+    process: Name = Field(description="The process that is asked.")
+    method: Literal["GET", "POST", "PUT", "DELETE"] = Field("GET", description="HTTP method.")
+    path: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/?=&{}-]*\Z")] = Field(
+        description="Path and query; `{project_id}` stands for the project of the token."
+    )
+    expect: tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...] = Field(
+        (200,), description="Status codes that count as an answer."
+    )
+    authenticated: _Flag = Field(default=True, description="Sent with a token.")
 
 
 class RoundTrip(Shape):
     """A message that goes through a worker and comes back: proof that it consumes."""
 
-    process: Name
-    run: Arguments
-    contains: Text
+    process: Name = Field(description="The process whose consuming is proved.")
+    run: Arguments = Field(description="The command that sends the message.")
+    contains: Text = Field(description="Text in its output that proves the answer.")
 
 
 class Checks(Shape):
@@ -328,9 +338,9 @@ class Checks(Shape):
 class ServiceRecords(Shape):
     """Rows by which processes find each other; what the way back has to repair."""
 
-    binaries: tuple[Name, ...]
-    list: Arguments
-    delete: Arguments
+    binaries: tuple[Name, ...] = Field(description="Names under which processes register.")
+    list: Arguments = Field(description="Command that lists the rows as JSON.")
+    delete: Arguments = Field(description="Command that deletes one row; its id is appended.")
 
 
 class Upgrade(Shape):
@@ -345,51 +355,55 @@ class Upgrade(Shape):
     back: Literal["pods", "pods-and-records", "restore"] = Field(
         "pods", description="What the way back to the earlier series needs."
     )
-    notes: tuple[Text, ...] = ()
+    notes: tuple[Text, ...] = Field((), description="What an operator should know.")
 
 
 class CatalogEntry(Shape):
     """The service's entry in keystone's catalogue; `{project_id}` in a path is keystone's own substitution."""
 
-    type: Name
-    name: Name
-    summary: Text
-    process: Name
-    path: Annotated[str, _pattern(r"\A(/[A-Za-z0-9._%()-]*)*\Z")] = ""
+    type: Name = Field(description="Service type.")
+    name: Name = Field(description="Name of the service.")
+    summary: Text = Field(description="Description of the service.")
+    process: Name = Field(description="The process that serves it.")
+    path: Annotated[str, _pattern(r"\A(/[A-Za-z0-9._%()-]*)*\Z")] = Field("", description="Path behind the address.")
 
 
 class User(Shape):
     """Who runs the container; never root."""
 
-    name: Name
-    uid: Annotated[int, Field(strict=True, ge=1000, le=60000)]
-    home: AbsolutePath
+    name: Name = Field(description="Name of user and group.")
+    uid: Annotated[int, Field(strict=True, ge=1000, le=60000)] = Field(
+        description="Number of user and group, the same in every build."
+    )
+    home: AbsolutePath = Field(description="Home directory, which belongs to the user.")
 
 
 class Service(Shape):
     """An image and how its processes are run. `service.yaml` and a series file, merged, give one."""
 
-    api_version: Literal["stackway/v1"]
-    kind: Literal["Service"]
-    name: Name
-    series: SeriesName
-    version: VersionNumber
-    summary: Text
-    role: Literal["openstack", "infrastructure", "tool"] = "openstack"
+    api_version: Literal["stackway/v1"] = Field(description="Version of this format.")
+    kind: Literal["Service"] = Field(description="Kind of this file.")
+    name: Name = Field(description="As the folder is called.")
+    series: SeriesName = Field(description="As the file is called.")
+    version: VersionNumber = Field(description="Version of `distribution`, or of the server.")
+    summary: Text = Field(description="What it is, in one line; a label of the image.")
+    role: Literal["openstack", "infrastructure", "tool"] = Field(
+        "openstack", description="Part of OpenStack, what OpenStack needs, or a tool."
+    )
     layout: Literal["python", "system"] = Field(
         "python", description="A Python environment on the series' base, or Debian packages only."
     )
     base: Name | None = Field(None, description="Its base; absent: the series' base.")
     distribution: Distribution | None = Field(None, description="The Python distribution that `version` belongs to.")
-    licenses: Text = "Apache-2.0"
+    licenses: Text = Field("Apache-2.0", description="SPDX licence expression; a label of the image.")
     user: User = User(name="openstack", uid=42400, home="/var/lib/openstack")
     packages: Packages = Packages()
     overrides: dict[Distribution, Override] = {}
     config: dict[Name, ConfigFile] = {}
     volumes: dict[Name, Volume] = {}
     directories: tuple[AbsolutePath, ...] = Field((), description="Directories that belong to the user in the image.")
-    environment: dict[Variable, Word] = {}
-    labels: dict[LabelKey, Text] = {}
+    environment: dict[Variable, Word] = Field({}, description="Environment variables of all processes, in the image.")
+    labels: dict[LabelKey, Text] = Field({}, description="Further labels of the image.")
     settings: dict[Annotated[str, _pattern(r"\A[a-z][a-z0-9_]*\Z")], Word | int | bool] = Field(
         {}, description="Values for this service's templates that an environment may change."
     )
@@ -431,23 +445,23 @@ def _known(where: str, names: Any, known: dict[str, Any]) -> None:
 class Constraints(Shape):
     """OpenStack's upper-constraints, by commit and content."""
 
-    file: Annotated[str, _pattern(r"\A[a-z0-9.-]+\.txt\Z")]
-    commit: Commit
-    digest: Sha256
+    file: Annotated[str, _pattern(r"\A[a-z0-9.-]+\.txt\Z")] = Field(description="File in `images/constraints/`.")
+    commit: Commit = Field(description="Commit of the requirements repository that it is from.")
+    digest: Sha256 = Field(description="The file's checksum.")
 
 
 class Series(Shape):
     """An OpenStack release: base, constraints, and its place among the releases."""
 
-    api_version: Literal["stackway/v1"]
-    kind: Literal["Series"]
-    name: SeriesName
-    codename: Text
-    base: Name
-    slurp: _Flag
-    released: date
-    end_of_life: date
-    upgrades_from: tuple[SeriesName, ...]
+    api_version: Literal["stackway/v1"] = Field(description="Version of this format.")
+    kind: Literal["Series"] = Field(description="Kind of this file.")
+    name: SeriesName = Field(description="As the file is called.")
+    codename: Text = Field(description="The release's name.")
+    base: Name = Field(description="The base of its Python images.")
+    slurp: _Flag = Field(description="One can upgrade from the last SLURP release directly.")
+    released: date = Field(description="Day of the release.")
+    end_of_life: date = Field(description="Last day of maintenance upstream.")
+    upgrades_from: tuple[SeriesName, ...] = Field(description="Series from which an upgrade is supported.")
     constraints: Constraints
     packages: tuple[Distribution, ...] = Field(
         (), description="Python distributions that every Python image of the series carries."
@@ -459,13 +473,13 @@ class Series(Shape):
 class Base(Shape):
     """A distribution release that images stand on: Debian packages in stages, and one Python."""
 
-    api_version: Literal["stackway/v1"]
-    kind: Literal["Base"]
-    name: Name
-    distribution: Text
-    suite: Name
-    python: Annotated[str, _pattern(r"\A3\.[0-9]{1,2}\Z")]
-    platform: Literal["x86_64-manylinux_2_28"]
+    api_version: Literal["stackway/v1"] = Field(description="Version of this format.")
+    kind: Literal["Base"] = Field(description="Kind of this file.")
+    name: Name = Field(description="As the file is called.")
+    distribution: Text = Field(description="Name and version, for people.")
+    suite: Name = Field(description="The suite's name in the archive.")
+    python: Annotated[str, _pattern(r"\A3\.[0-9]{1,2}\Z")] = Field(description="Version of its Python.")
+    platform: Literal["x86_64-manylinux_2_28"] = Field(description="Platform tag for wheels.")
     usr_merge: _Flag = Field(
         description="The packages are not merged yet: make the /usr links before they are unpacked."
     )

@@ -75,7 +75,7 @@ class WrongInputError(StackwayError):
     @classmethod
     def from_problems(cls, brief: str, problems: Iterable[Problem], resolution: str = "") -> "WrongInputError":
         """Return one error that lists every problem, in the order of their places."""
-        ordered = sorted(problems, key=lambda problem: (problem.position or Position(""), problem.message))
+        ordered = sorted(set(problems), key=lambda problem: (problem.position or Position(""), problem.message))
         error = cls(brief, details="\n".join(str(problem) for problem in ordered), resolution=resolution)
         error.problems = tuple(ordered)
         return error

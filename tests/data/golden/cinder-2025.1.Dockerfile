@@ -133,6 +133,7 @@ CMD ["cinder-scheduler", "--config-file", "/etc/cinder/cinder.conf"]
 # so that it stops no other image of the same build.
 FROM image AS smoke
 RUN --network=none \
+    --mount=type=bind,source=smoke/cinder-2025.1/files/etc/cinder/cinder-volume.conf,target=/etc/cinder/cinder-volume.conf \
     --mount=type=bind,source=smoke/cinder-2025.1/files/etc/cinder/cinder.conf,target=/etc/cinder/cinder.conf \
     --mount=type=bind,source=smoke/cinder-2025.1/check.sh,target=/mnt/check.sh \
     sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report

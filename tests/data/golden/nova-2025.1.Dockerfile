@@ -136,6 +136,7 @@ CMD ["nova-conductor", "--config-file", "/etc/nova/nova.conf"]
 # so that it stops no other image of the same build.
 FROM image AS smoke
 RUN --network=none \
+    --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova-compute/compute_id,target=/etc/nova-compute/compute_id \
     --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova-compute/nova.conf,target=/etc/nova-compute/nova.conf \
     --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova/nova.conf,target=/etc/nova/nova.conf \
     --mount=type=bind,source=smoke/nova-2025.1/check.sh,target=/mnt/check.sh \

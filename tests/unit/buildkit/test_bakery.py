@@ -64,9 +64,7 @@ def test_all_images_are_built_in_one_run(kitchen: Kitchen) -> None:
     assert (len(targets), cached) == (8, True)
     said = kitchen.said.getvalue()
     assert said.count("built and checked") == 4
-    assert (
-        said.index("building 4 images with a fake") < said.index("taking in") < said.index("has the packages and files")
-    )
+    assert said.index("images to build: 4, with a fake") < said.index("takes in packages and files")
 
 
 @pytest.mark.parametrize(

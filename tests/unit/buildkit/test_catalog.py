@@ -95,7 +95,7 @@ def test_words_select_images_in_a_stable_order(
         (lambda it: it.select(["glance"], "2025.1"), "there is no image 'glance'", "`release spec list`"),
         (lambda it: it.select([], "2026.2"), "there is no series '2026.2'", "Did you mean '2026.1'?"),
         (lambda it: it.service("keystone", "2026.2"), "there is no image 'keystone:2026.2'", "'keystone:2026.1'?"),
-        (lambda it: load_catalog(it.root, "xyzzy"), "there is no overlay 'xyzzy'", "`release spec list`"),
+        (lambda it: load_catalog(it.root, "xyzzy"), "there is no overlay 'xyzzy'", "overlays/xyzzy"),
         (lambda it: load_catalog(it.root / "images"), "there is no folder 'images' here", "release --root DIR"),
     ],
     ids=range(6),
