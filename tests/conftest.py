@@ -9,8 +9,10 @@ import pytest
 from hypothesis import settings
 
 # No deadline: a busy machine is no defect. In CI the same examples each time, elsewhere new ones.
-settings.register_profile("stackway", deadline=None, derandomize="CI" in os.environ, max_examples=60, print_blob=True)
-settings.load_profile("stackway")
+# `pytest --hypothesis-profile=thorough` looks further.
+settings.register_profile("quick", deadline=None, derandomize="CI" in os.environ, max_examples=30, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("quick")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
