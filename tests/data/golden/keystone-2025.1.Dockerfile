@@ -11,6 +11,8 @@ RUN --network=none \
     sh /mnt/system.sh bootstrap /mnt/debs
 
 FROM scratch AS os
+# The finished system as one layer, without what bootstrapping it left below.
+# hadolint ignore=DL3067
 COPY --from=bootstrap / /
 ENV LANG="C.UTF-8" PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 
