@@ -91,8 +91,15 @@ class LockReader:
             os = self._system(base_path(base, "os"), os_question(base).header["input"])
             interpreter = self._system(base_path(base, "interpreter"), interpreter_question(base).header["input"])
             backends = self._python(base_path(base, "backends"), backends_question(base).header["input"])
-            self._bases[base.name] = BaseLocks(os, interpreter, backends, int(os.header.get("epoch", "0")))
+            self._bases[base.name] = BaseLocks(os, interpreter, backends, self._epoch(base, os))
         return self._bases[base.name]
+
+    def _epoch(self, base: Base, lock: SystemLock) -> int:
+        text = lock.header.get("epoch", "0")
+        if not text.isdecimal():
+            self._problem(base_path(base, "os"), f"its epoch is no number of seconds: {text!r}")
+            return 0
+        return int(text)
 
     def layers(self, series: str) -> tuple[Layer, ...]:
         """Return the recorded layers of a series; none when it has no Python images."""

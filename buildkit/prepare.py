@@ -86,8 +86,8 @@ def load_records(folder: Path) -> dict[str, BuildRecord]:
     for path in folder.glob("*.json"):
         try:
             content = read_json(path)
-            found[content["image"]] = BuildRecord(content["image"], content["inputs"], content["digest"])
-        except (WrongInputError, KeyError, TypeError):
+            found[content["image"]] = BuildRecord(content["image"], dict(content["inputs"]), content["digest"])
+        except (WrongInputError, KeyError, TypeError, ValueError):
             continue
     return found
 

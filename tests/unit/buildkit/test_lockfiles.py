@@ -117,3 +117,9 @@ def test_the_overlay_s_lock_is_read_in_place_of_the_plain_one(checkout: FakeChec
     with pytest.raises(WrongInputError, match="do not match") as caught:
         load_locks(catalog, catalog.select(["keystone:2026.1"]))
     assert str(caught.value.problems[0].position) == path
+
+
+def test_an_epoch_that_is_no_number_is_named(checkout: FakeCheckout) -> None:
+    path = checkout.root / "images/bases/trixie.os.lock"
+    path.write_text(path.read_text().replace(f"# epoch: {EPOCH}", "# epoch: yesterday"))
+    assert "'yesterday'" in wrong_locks(checkout)["images/bases/trixie.os.lock"]
