@@ -32,7 +32,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests: unit, then integration with real tools, builder and images"""
     install(session, "tests")
     session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
-    session.run("pytest", "tests/integration", "tests/e2e", *session.posargs)
+    session.run("pytest", "tests/integration", *session.posargs)
 
 
 @nox.session

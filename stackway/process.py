@@ -109,8 +109,10 @@ def run(
     started = clock.monotonic()
     process = _start(command, subprocess.PIPE)
     out, err = _Output(on_stdout), _Output(on_stderr)
-    threads = _talk(process, command, out, err)
+    threads = _talks(process, command, out, err)
     try:
+        for thread in threads:
+            thread.start()
         process.wait(timeout=command.timeout)
     except subprocess.TimeoutExpired:
         end_group(process.pid)
@@ -124,7 +126,7 @@ def run(
         process.wait()
         raise
     finally:
-        _settle(process.pid, threads)
+        _settle(process, threads)
     for output in (out, err):
         if output.trouble:
             raise output.trouble
@@ -135,26 +137,28 @@ def run(
     return completed
 
 
-def _talk(process: "subprocess.Popen[str]", command: Command, out: _Output, err: _Output) -> list[threading.Thread]:
-    """Begin to read both outputs and to write the input, at once: whichever waits, the others go on."""
+def _talks(process: "subprocess.Popen[str]", command: Command, out: _Output, err: _Output) -> list[threading.Thread]:
+    """Return the threads that read both outputs and write the input: whichever waits, the others go on."""
     work: list[tuple[Callable[..., None], tuple[object, ...]]] = [
         (out.drain, (process.stdout,)),
         (err.drain, (process.stderr,)),
     ]
     if process.stdin:
         work.append((_feed, (process.stdin, command.stdin)))
-    threads = [threading.Thread(target=target, args=arguments, daemon=True) for target, arguments in work]
-    for thread in threads:
-        thread.start()
-    return threads
+    return [threading.Thread(target=target, args=arguments, daemon=True) for target, arguments in work]
 
 
-def _settle(pid: int, threads: Iterable[threading.Thread]) -> None:
+def _settle(process: "subprocess.Popen[str]", threads: Iterable[threading.Thread]) -> None:
     """Wait until all is read; end what still holds a pipe although the program itself has ended."""
-    if not _joined(threads, _LINGER_SECONDS):
+    begun = [thread for thread in threads if thread.ident is not None]
+    if not _joined(begun, _LINGER_SECONDS):
         with suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
-        _joined(threads, _GRACE_SECONDS)
+            os.killpg(process.pid, signal.SIGKILL)
+        if not _joined(begun, _GRACE_SECONDS):
+            return
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
 
 
 def _joined(threads: Iterable[threading.Thread], seconds: float) -> bool:
