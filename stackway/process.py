@@ -126,7 +126,7 @@ def run(
         process.wait()
         raise
     finally:
-        _settle(process, threads)
+        _settle(process.pid, threads)
     for output in (out, err):
         if output.trouble:
             raise output.trouble
@@ -148,17 +148,13 @@ def _talks(process: "subprocess.Popen[str]", command: Command, out: _Output, err
     return [threading.Thread(target=target, args=arguments, daemon=True) for target, arguments in work]
 
 
-def _settle(process: "subprocess.Popen[str]", threads: Iterable[threading.Thread]) -> None:
+def _settle(pid: int, threads: Iterable[threading.Thread]) -> None:
     """Wait until all is read; end what still holds a pipe although the program itself has ended."""
     begun = [thread for thread in threads if thread.ident is not None]
     if not _joined(begun, _LINGER_SECONDS):
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        if not _joined(begun, _GRACE_SECONDS):
-            return
-    for stream in (process.stdin, process.stdout, process.stderr):
-        if stream:
-            stream.close()
+            os.killpg(pid, signal.SIGKILL)
+        _joined(begun, _GRACE_SECONDS)
 
 
 def _joined(threads: Iterable[threading.Thread], seconds: float) -> bool:
