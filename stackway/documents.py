@@ -85,8 +85,6 @@ def parse_document(content: bytes, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise _refused(Problem(f"not YAML: {error.problem}", Position(name, line))) from error
-    except yaml.YAMLError as error:
-        raise _refused(Problem(f"not YAML: {error}", Position(name))) from error
     reader = _Reader(name)
     if not isinstance(node, yaml.MappingNode):
         raise _refused(Problem("the document is not a mapping (`key: value` lines)", Position(name, 1)))
@@ -153,7 +151,7 @@ class _Reader:
             found[key] = self._value(value_node, here)
         return found
 
-    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+    def _value(self, node: yaml.MappingNode | yaml.SequenceNode | yaml.ScalarNode, path: KeyPath) -> Any:
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -163,10 +161,8 @@ class _Reader:
                 self.places[here] = Position(self.name, item.start_mark.line + 1)
                 items.append(self._value(item, here))
             return items
-        if isinstance(node, yaml.ScalarNode):
-            self._refuse_controls(str(node.value), node.start_mark.line + 1)
-            return str(node.value) if node.style else _resolve(str(node.value))
-        return None
+        self._refuse_controls(str(node.value), node.start_mark.line + 1)
+        return str(node.value) if node.style else _resolve(str(node.value))
 
     def _refuse_controls(self, text: str, line: int) -> None:
         """Refuse what double quotes can spell: an escape is not seen in the file's own text."""

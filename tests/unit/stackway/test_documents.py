@@ -131,6 +131,7 @@ class Model(BaseModel):
     name: str
     public: bool = Field(default=False, strict=True)
     inner: Inner = Inner()
+    maybe: Inner | None = None
     named: dict[str, Inner] = {}
     listed: tuple[Inner, ...] = ()
     settings: dict[str, bool | int | str] = {}
@@ -146,6 +147,7 @@ class Model(BaseModel):
             "name: x\nnamed:\n  a:\n    pth: 1",
             ["f.yaml:4: unknown key 'named.a.pth'\n    Did you mean 'path'?"],
         ),
+        ("name: x\nmaybe: {pth: x}", ["f.yaml:2: unknown key 'maybe.pth'\n    Did you mean 'path'?"]),
         ("name: x\nlisted: [{pth: x}]", ["f.yaml:2: unknown key 'listed.0.pth'\n    Did you mean 'path'?"]),
         ("name: 1.10", ["f.yaml:1: 'name' must be text, not a number\n    Write it in quotes."]),
         ("name: true", ["f.yaml:1: 'name' must be text, not true or false\n    Write it in quotes."]),
@@ -160,7 +162,7 @@ class Model(BaseModel):
             ["f.yaml:2: 'settings.a' must be true or false or a whole number or text, not a list"],
         ),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_what_does_not_fit_the_model_is_told_with_place_and_remedy(text: str, told: list[str]) -> None:
     with pytest.raises(WrongInputError, match=r"^the model$") as caught:
