@@ -29,15 +29,19 @@ def run(folder: Path) -> Result:
     build(checkout)
     before = digests(checkout)
     changed = change(folder / "checkout")
-    taken = take(lambda: build(checkout))
+    built: list[str] = []
+    taken = take(lambda: built.extend(build(checkout)))
     after = digests(checkout)
     other = [name for name in after if after[name] != before[name]]
-    return Result(NAME, "one changed service", [taken], "", [], {"changed package": changed, "changed images": other})
+    facts = {"changed package": changed, "built images": built, "changed images": other}
+    return Result(NAME, "one changed service", [taken], "", [], facts)
 
 
-def build(checkout: Checkout) -> None:
-    """Build what is not there."""
-    raise_failures(apply(checkout, prepare(checkout, chosen(checkout))))
+def build(checkout: Checkout) -> list[str]:
+    """Build what is not there; return the images that were built."""
+    report = apply(checkout, prepare(checkout, chosen(checkout)))
+    raise_failures(report)
+    return [result.image for result in report.results if result.status == "built"]
 
 
 def digests(checkout: Checkout) -> dict[str, str]:
