@@ -15,8 +15,6 @@ from typing import Any
 
 from stackway.errors import FailedError, WrongInputError
 
-_CHUNK = 1 << 20
-
 
 def canonical_json(value: Any) -> bytes:
     """Return `value` as JSON with sorted keys, no spaces and UTF-8: equal values give equal bytes."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from buildkit import models
-from buildkit.models import Base, Series, Service
+from buildkit.models import Base, Replicas, Series, Service
 from tests.fakes.checkout import SPECS
 
 HOSTILE = st.text("aZ09./:-_@+ \n\r\t\x00\x1b\x85\u2028\u202e$`'\"\\{}%#;&|<>=,[]*é", max_size=12)
@@ -164,6 +164,10 @@ def test_a_good_service_is_taken_and_cannot_be_changed() -> None:
     changeable: Any = service
     with pytest.raises(ValidationError, match="frozen"):
         changeable.version = "1.0"
+
+
+def test_a_fixed_number_of_replicas_is_a_range_too() -> None:
+    assert Replicas(min=3, max=3).max == 3
 
 
 def test_a_spec_written_out_is_the_same_spec() -> None:

@@ -80,7 +80,7 @@ def fail(error: BaseException) -> Callable[[Session], ExitCode]:
 
 
 def done(session: Session) -> ExitCode:
-    session.show({"n": 1}, Table(("A",), [("x",)]), "2 images\n")
+    session.show({"n": "ü"}, Table(("A",), [("x",)]), "2 images\n")
     return ExitCode.DONE
 
 
@@ -125,7 +125,7 @@ def test_standard_output_holds_one_json_document_even_when_the_result_is_a_failu
 
 @pytest.mark.parametrize(
     ("words", "shown"),
-    [(("build",), "A\nx\n\n2 images\n"), (("build", "--output", "json"), '{\n "n": 1\n}\n')],
+    [(("build",), "A\nx\n\n2 images\n"), (("build", "--output", "json"), '{\n "n": "ü"\n}\n')],
 )
 def test_results_are_text_or_json(words: Sequence[str], shown: str, capsys: Capture) -> None:
     assert run(done, *words) == 0

@@ -174,6 +174,16 @@ def test_the_line_of_a_task_shows_its_words_as_they_are(terminal: Terminal, text
     assert terminal.seen.count(text) >= 2
 
 
+def test_the_line_of_a_task_is_redrawn_with_what_is_done(terminal: Terminal) -> None:
+    reporter = LiveReporter(terminal)
+    reporter.task("t", "nobody knows how much")
+    reporter.task("t", "all of it", 1.0)
+    reporter.close()
+    last = terminal.getvalue().split("nobody knows")[-1]
+    assert "all of it" in last
+    assert re.search("\x1b\\[[0-9;]*m━{20}\x1b", last)  # one colour from end to end: the bar is full
+
+
 def test_closing_in_the_middle_gives_the_terminal_back(terminal: Terminal) -> None:
     reporter = LiveReporter(terminal)
     output = sys.stdout

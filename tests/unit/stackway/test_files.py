@@ -169,12 +169,13 @@ def refuse_links(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(os, "link", link)
 
 
-def test_a_scratch_directory_is_gone_afterwards_whatever_happens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("below", ["below", "."])
+def test_a_scratch_directory_is_gone_afterwards_whatever_happens(tmp_path: Path, below: str) -> None:
     def work() -> None:
-        with scratch_directory(tmp_path / "below", ".x.") as scratch:
+        with scratch_directory(tmp_path / below, ".x.") as scratch:
             write_atomic(scratch / "deep/file", b"content")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         work()
-    assert list((tmp_path / "below").iterdir()) == []
+    assert list((tmp_path / below).iterdir()) == []

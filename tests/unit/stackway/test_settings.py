@@ -69,6 +69,7 @@ def test_an_empty_variable_and_an_option_that_is_not_given_say_nothing(
     ("content", "told"),
     [
         ("\nbuildr = 'own'", f"{FILE}:2: unknown setting 'buildr'\n    Did you mean 'builder'?"),
+        ("'buildr' = 'own'", f"{FILE}: unknown setting 'buildr'"),
         ("zzz = 1", f"{FILE}:1: unknown setting 'zzz'\n    Known: {', '.join(NAMES)}"),
         ("a = ''\n\n[cache]\npath = 'x'", f"{FILE}:3: 'cache' must be text"),
         ("cache = 3", f"{FILE}:1: 'cache' must be text"),
@@ -76,7 +77,7 @@ def test_an_empty_variable_and_an_option_that_is_not_given_say_nothing(
         ("cache = 'a'\ncache = 'b'\n", "Cannot overwrite a value (at"),
         (b"cache = '\xff'", "codec can't decode byte 0xff in position 9"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_file_that_cannot_be_used_is_refused_with_its_line(tmp_path: Path, content: str | bytes, told: str) -> None:
     error = refusal(tmp_path, content)
