@@ -42,7 +42,6 @@ class _Merger:
                 merged.pop(key, None)
                 self._forget(here)
             elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-                self.places.setdefault(here, document.place(here))
                 merged[key] = self.mapping(merged[key], document, value, here)
             else:
                 if key in merged:

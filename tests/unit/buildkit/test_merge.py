@@ -105,6 +105,13 @@ def test_each_value_keeps_the_place_of_the_layer_that_wrote_it() -> None:
     }
 
 
+def test_an_amendment_deep_inside_has_its_place_too() -> None:
+    document = merge(layers("x: {y: {long: [1, 2]}}", "x:\n  y:\n    long+: [{z: 3}]", "x: {y: {long-: [1]}}"))
+    assert document.data == {"x": {"y": {"long": [2, {"z": 3}]}}}
+    assert set(document.places) == set(paths(document.data))
+    assert str(document.place(("x", "y", "long", 1, "z"))) == "2.yaml:3"
+
+
 def test_what_was_replaced_leaves_no_place_behind() -> None:
     document = merge(layers("a: {x: [1, 2]}\nb: [{c: 1}]", "a: 1", "b: null"))
     assert set(document.places) == {(), ("a",)}

@@ -111,7 +111,12 @@ def test_no_content_does_anything_but_parse_or_be_refused(content: bytes) -> Non
 def test_each_value_knows_its_line() -> None:
     document = parse("a:\n  b:\n    - x\n    - c: 1\n")
     assert document.place(("a", "b", 1, "c")) == Position("f.yaml", 4)
-    assert document.place(("a", "nothing", "there")) == Position("f.yaml", 1)
+    assert document.place(("a", "b", "nothing", "there")) == Position("f.yaml", 2)
+    assert document.place(("nothing",)) == Position("f.yaml", 1)
+
+
+def test_the_largest_file_that_is_allowed_is_read() -> None:
+    assert parse("a: 1\n" + "#" * (MAX_BYTES - 5)).data == {"a": 1}
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
