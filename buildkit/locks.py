@@ -8,6 +8,7 @@ A lock names the digest of the question it answers (`input`), so a spec that ask
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from packaging.utils import canonicalize_name
 
@@ -136,12 +137,20 @@ def parse_python_lock(text: str, name: str) -> PythonLock:
     header, rows = _split(text)
     pins = []
     for line, row in rows:
-        found = _PYTHON.fullmatch(row)
-        if not found:
+        if (pin := _parse_pin(row)) is None:
             raise _unreadable(name, line, "name==version --hash=sha256:…  # file size")
-        distribution, version, digest, filename, size = found.groups()
-        pins.append(Pin(distribution, version, digest, filename, int(size)))
+        pins.append(pin)
     return PythonLock(tuple(pins), header)
+
+
+@lru_cache(maxsize=1 << 14)
+def _parse_pin(row: str) -> Pin | None:
+    """Return the pin in a line; the services of a series share most of their lines."""
+    found = _PYTHON.fullmatch(row)
+    if not found:
+        return None
+    distribution, version, digest, filename, size = found.groups()
+    return Pin(distribution, version, digest, filename, int(size))
 
 
 def _split(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:

@@ -41,7 +41,7 @@ class _Merger:
             elif value is None:
                 merged.pop(key, None)
                 self._forget(here)
-            elif isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
+            elif isinstance(value, dict) and isinstance(merged.get(key), dict):
                 merged[key] = self.mapping(merged[key], document, value, here)
             else:
                 if key in merged:
@@ -52,7 +52,7 @@ class _Merger:
     def _take(self, document: Document, value: Any, path: KeyPath) -> Any:
         """Return `value` as it is in `document`, with its places; mappings pass through `mapping` for their amendments."""
         self.places[path] = document.place(path)
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return self.mapping({}, document, value, path)
         if isinstance(value, list):
             for index, item in enumerate(value):
@@ -88,7 +88,7 @@ class _Merger:
 
     def _record(self, document: Document, value: Any, source: KeyPath, target: KeyPath) -> None:
         self.places[target] = document.place(source)
-        children = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for key, child in children:
             self._record(document, child, (*source, key), (*target, key))
 

@@ -124,10 +124,10 @@ def check_specs(checkout: Checkout, services: Sequence[Service]) -> list[str]:
     return sorted(found)
 
 
-def render_all(catalog: Catalog, services: Sequence[Service]) -> dict[str, str]:
+def render_all(catalog: Catalog, services: Sequence[Service], templates: Path | None = None) -> dict[str, str]:
     """Return file name → text of all that is rendered for the images: Dockerfiles, files, checks, example configuration."""
     texts = {}
-    for context in make_contexts(catalog, services, toolset()).values():
+    for context in make_contexts(catalog, services, toolset(), templates).values():
         texts[f"{context.slug}/Dockerfile"] = context.dockerfile
         texts[f"{context.slug}/smoke/check.sh"] = context.smoke
         texts |= {f"{context.slug}/image{path}": text for path, (text, _) in context.files.items()}

@@ -142,7 +142,7 @@ def _render(session: Session) -> ExitCode:
     from buildkit.sources import write_texts
 
     checkout = open_checkout(session)
-    texts = render_all(checkout.catalog, select(session, checkout))
+    texts = render_all(checkout.catalog, select(session, checkout), checkout.state / "templates")
     if session.arguments.to:
         write_texts(Path(session.arguments.to), texts)
         session.show(sorted(texts), f"{len(texts)} files written to {session.arguments.to}")

@@ -79,16 +79,12 @@ def parse_document(content: bytes, name: str) -> Document:
     if found := _CONTROL.search(text):
         line = text.count("\n", 0, found.start()) + 1
         raise _refused(Problem(f"control character U+{ord(found.group()):04X}", Position(name, line)))
+    reader = _Reader(name, text)
     try:
-        _refuse_machinery(text, name)
-        node = yaml.compose(text, Loader=_LOADER)
+        data = reader.document()
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise _refused(Problem(f"not YAML: {error.problem}", Position(name, line))) from error
-    reader = _Reader(name)
-    if not isinstance(node, yaml.MappingNode):
-        raise _refused(Problem("the document is not a mapping (`key: value` lines)", Position(name, 1)))
-    data = reader.mapping(node, ())
     if reader.problems:
         raise WrongInputError.from_problems(f"{name} cannot be used", reader.problems)
     return Document(data, reader.places)
@@ -99,78 +95,91 @@ def _refused(problem: Problem) -> WrongInputError:
     return WrongInputError.from_problems(f"{name} cannot be used", [problem])
 
 
-def _refuse_machinery(text: str, name: str) -> None:
-    """Refuse anchors, aliases and tags before anything is built from them: an alias bomb never gets to expand."""
-    for depth, event in _events(text):
-        if depth > MAX_DEPTH:
-            raise _refused(Problem(f"nested deeper than {MAX_DEPTH} levels", Position(name, event.start_mark.line + 1)))
-        place = Position(name, event.start_mark.line + 1)
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            hint = "Write the value out; overlays and the series file are the ways to share values."
-            raise _refused(Problem("anchors and aliases are not allowed", place, hint))
-        if tag := getattr(event, "tag", None):
-            raise _refused(
-                Problem(f"the tag {tag!r} is not allowed", place, "Write plain data; nothing here needs a tag.")
-            )
-
-
-def _events(text: str) -> Iterator[tuple[int, Any]]:
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        yield depth, event
-
-
 class _Reader:
-    """Turns a node tree into data; collects problems instead of stopping at the first."""
+    """Turns YAML events into data, so that nothing is built from what is refused: an alias bomb never gets to expand.
 
-    def __init__(self, name: str) -> None:
+    Collects what is wrong with values; anchors, aliases, tags and boundless depth end the reading at once.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
         self.name = name
         self.places: dict[KeyPath, Position] = {(): Position(name, 1)}
         self.problems: list[Problem] = []
+        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
 
-    def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
+        """Return the data of the one document there is."""
+        while isinstance(event := self._next(), yaml.StreamStartEvent | yaml.DocumentStartEvent):
+            pass
+        if not isinstance(event, yaml.MappingStartEvent):
+            raise _refused(Problem("the document is not a mapping (`key: value` lines)", Position(self.name, 1)))
+        data = self._mapping(())
+        self._next()
+        if not isinstance(event := self._next(), yaml.StreamEndEvent):
+            line = event.start_mark.line + 1
+            raise _refused(Problem("not YAML: but found another document", Position(self.name, line)))
+        return data
+
+    def _next(self) -> Any:
+        event = next(self._events)
+        if isinstance(event, yaml.NodeEvent):
+            self._refuse_machinery(event)
+        return event
+
+    def _refuse_machinery(self, event: Any) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            hint = "Write the value out; overlays and the series file are the ways to share values."
+            raise _refused(Problem("anchors and aliases are not allowed", self._place(event), hint))
+        if event.tag:
+            hint = "Write plain data; nothing here needs a tag."
+            raise _refused(Problem(f"the tag {event.tag!r} is not allowed", self._place(event), hint))
+
+    def _place(self, event: Any) -> Position:
+        return Position(self.name, event.start_mark.line + 1)
+
+    def _mapping(self, path: KeyPath) -> dict[str, Any]:
         found: dict[str, Any] = {}
         lines: dict[str, int] = {}
-        for key_node, value_node in node.value:
-            line = key_node.start_mark.line + 1
-            if not isinstance(key_node, yaml.ScalarNode):
-                self._problem("a key must be a plain word", line)
+        while not isinstance(event := self._next(), yaml.MappingEndEvent):
+            place = self._place(event)
+            if not isinstance(event, yaml.ScalarEvent):
+                self.problems.append(Problem("a key must be a plain word", place))
+                self._value(event, path)
+                self._value(self._next(), path)
                 continue
-            key = key_node.value
-            self._refuse_controls(key, line)
-            if key in found:
-                self._problem(f"the key {key!r} is given twice", line, f"The first is on line {lines[key]}; keep one.")
-                continue
-            lines[key] = line
+            key = event.value
+            self._refuse_controls(key, place)
             here = (*path, key)
-            self.places[here] = Position(self.name, line)
-            found[key] = self._value(value_node, here)
+            if key in found:
+                hint = f"The first is on line {lines[key]}; keep one."
+                self.problems.append(Problem(f"the key {key!r} is given twice", place, hint))
+                self._value(self._next(), here)
+                continue
+            lines[key] = place.line
+            self.places[here] = place
+            found[key] = self._value(self._next(), here)
         return found
 
-    def _value(self, node: yaml.MappingNode | yaml.SequenceNode | yaml.ScalarNode, path: KeyPath) -> Any:
-        if isinstance(node, yaml.MappingNode):
-            return self.mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
-            items = []
-            for index, item in enumerate(node.value):
-                here = (*path, index)
-                self.places[here] = Position(self.name, item.start_mark.line + 1)
-                items.append(self._value(item, here))
-            return items
-        self._refuse_controls(str(node.value), node.start_mark.line + 1)
-        return str(node.value) if node.style else _resolve(str(node.value))
+    def _value(self, event: Any, path: KeyPath) -> Any:
+        if isinstance(event, yaml.ScalarEvent):
+            self._refuse_controls(event.value, self._place(event))
+            return event.value if event.style else _resolve(event.value)
+        if len(path) >= MAX_DEPTH:
+            raise _refused(Problem(f"nested deeper than {MAX_DEPTH} levels", self._place(event)))
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        items: list[Any] = []
+        while not isinstance(event := self._next(), yaml.SequenceEndEvent):
+            here = (*path, len(items))
+            self.places[here] = self._place(event)
+            items.append(self._value(event, here))
+        return items
 
-    def _refuse_controls(self, text: str, line: int) -> None:
+    def _refuse_controls(self, text: str, place: Position) -> None:
         """Refuse what double quotes can spell: an escape is not seen in the file's own text."""
         if found := _CONTROL.search(text):
-            self._problem(f"control character U+{ord(found.group()):04X}, written as an escape", line)
-
-    def _problem(self, message: str, line: int, hint: str = "") -> None:
-        self.problems.append(Problem(message, Position(self.name, line), hint))
+            message = f"control character U+{ord(found.group()):04X}, written as an escape"
+            self.problems.append(Problem(message, place))
 
 
 def _resolve(text: str) -> Any:
