@@ -27,6 +27,13 @@ def build(session: nox.Session) -> None:
     session.run("release", "build", *session.posargs)
 
 
+@nox.session(default=False)
+def scan(session: nox.Session) -> None:
+    """Scan all images, or those named, and judge them: nox -s scan -- --policy staging"""
+    install(session)
+    session.run("release", "scan", *session.posargs)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run all tests: unit, then integration with real tools, builder and images"""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from buildkit.models import Base, Series, Service
+from buildkit.scan.policy import Exemptions, Policy
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NOTES = ("title", "description", "default")
@@ -24,6 +25,8 @@ def schemas() -> dict[str, str]:
         "base.json": _text(Base, complete=True),
         "series.json": _text(Series, complete=True),
         "service.json": _text(Service, complete=False),
+        "scanpolicy.json": _text(Policy, complete=True),
+        "scanexceptions.json": _text(Exemptions, complete=True),
     }
 
 

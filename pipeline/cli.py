@@ -7,6 +7,7 @@ import os
 import sys
 
 from buildkit.cli import BUILD, REPRODUCE, STORE
+from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
 from stackway import commands
 from stackway.commands import Command, Session
@@ -26,7 +27,7 @@ def _doctor(session: Session) -> ExitCode:
 
 
 DOCTOR = Command("doctor", "show what is here, what is missing, and what would be done about it", _doctor)
-COMMANDS = (BUILD, SPEC, STORE, REPRODUCE, DOCTOR)
+COMMANDS = (BUILD, SCAN, SPEC, STORE, REPRODUCE, DOCTOR)
 
 
 def main(words: list[str] | None = None) -> int:

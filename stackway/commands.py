@@ -59,15 +59,18 @@ class Command:
 
 @dataclass(frozen=True)
 class Group:
-    """Commands under one word, such as `release spec …`."""
+    """Commands under one word, such as `release spec …`; `standard` is the one that is meant when none is named."""
 
     name: str
     summary: str
-    commands: tuple[Command, ...]
+    commands: "tuple[Command | Group, ...]"
+    standard: str = ""
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser that raises our error, with the nearest right word, instead of ending the program."""
+
+    standard = ""
 
     def error(self, message: str) -> NoReturn:
         near, resolution = None, f"`{self.prog} --help` shows what can be given."
@@ -109,6 +112,7 @@ def _add(parser: argparse.ArgumentParser, entries: Sequence[Command | Group]) ->
         child = children.add_parser(entry.name, help=entry.summary, description=entry.summary, allow_abbrev=False)
         _common(child, top=False)
         if isinstance(entry, Group):
+            child.standard = entry.standard
             _add(child, entry.commands)
         else:
             entry.configure(child)
@@ -156,13 +160,27 @@ def main(parser: argparse.ArgumentParser, words: Sequence[str] | None = None) ->
 
 
 def _run(parser: argparse.ArgumentParser, words: Sequence[str], shown: list[Any]) -> ExitCode:
-    arguments = parser.parse_args(words)
+    arguments = parser.parse_args(complete(parser, words))
     session = _session(arguments, shown)
     try:
         code: ExitCode = arguments.run(session)
         return code
     finally:
         session.reporter.close()
+
+
+def complete(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Return the words with the standard command of a group where none of its commands is named."""
+    done: list[str] = []
+    rest = list(words)
+    while children := _children(parser):
+        index = next((index for index, word in enumerate(rest) if word in children), -1)
+        if index < 0:
+            standard = getattr(parser, "standard", "")
+            return done + ([standard, *rest] if standard and not {"-h", "--help"} & set(rest) else rest)
+        parser = children[rest[index]]
+        done, rest = done + rest[: index + 1], rest[index + 1 :]
+    return done + rest
 
 
 def _explain(error: Exception) -> StackwayError:

@@ -32,6 +32,7 @@ class Settings:
     `cache` holds what any checkout may share (tools, packages, the engine's state), `state` what belongs to this one
     (store, records, logs). `builder` is `auto`, `own`, `docker`, `buildx:<name>`, `remote:<address>` or
     `kubernetes:<namespace>`. The mirrors are base addresses of Debian archives; empty means the machine's own apt sources.
+    `scan_database` is an OCI repository with Trivy's database, such as a mirror of the site; empty means Trivy's own.
     """
 
     cache: Setting
@@ -40,6 +41,7 @@ class Settings:
     debian_mirror: Setting
     debian_security_mirror: Setting
     overlay: Setting
+    scan_database: Setting
 
     @property
     def cache_path(self) -> Path:

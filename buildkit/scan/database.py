@@ -34,8 +34,8 @@ _MAX_MEMBERS = 64
 # Pages 0 and 1 of a bbolt file begin with 16 bytes of header and this magic number.
 _BOLT_MAGIC = bytes.fromhex("edda0ced")
 _IMPORT_HINT = (
-    "Where there is a network: `release scan db update`. Else fetch ghcr.io/aquasecurity/trivy-db:2 on a machine that has one "
-    "(`oras pull`, `trivy image --download-db-only`) and bring it here: `release scan db import FILE-OR-FOLDER`."
+    "With a network: `release scan db update`. Without: `trivy image --download-db-only --cache-dir DIR` on a machine that "
+    "has one, bring DIR/db here, then `release scan db import DIR/db`."
 )
 
 

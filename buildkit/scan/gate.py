@@ -89,7 +89,7 @@ def judge(case: Case) -> Verdict:
     """Return the verdict over one image."""
     report, policy = case.report.sorted(), case.rules.policy
     findings: list[Finding] = [*report.vulnerabilities, *report.secrets, *report.licences, *report.misconfigurations]
-    judgements = tuple(sorted(_judge(case, item) for item in findings))
+    judgements = tuple(sorted(judgement for item in findings if (judgement := _judge(case, item))))
     errors = tuple(_stale(case)) if policy.database.when_stale == "refuse" else ()
     warnings = tuple(_stale(case)) if policy.database.when_stale == "warn" else ()
     failed = tuple(
@@ -149,24 +149,23 @@ def parse_moment(text: str) -> datetime | None:
 
 def describe(age: timedelta) -> str:
     """Return an age for people, in its largest unit."""
-    hours = int(age.total_seconds() // 3600)
-    return (
-        f"{hours // 24} days"
-        if hours >= 48
-        else f"{hours} hours"
-        if hours
-        else f"{int(age.total_seconds() // 60)} minutes"
-    )  # noqa: PLR2004 - two days
+    minutes = int(age.total_seconds() // 60)
+    for words, size in (("days", 48 * 60), ("hours", 60)):
+        if minutes >= size:
+            return f"{minutes // (24 * 60 if words == 'days' else 60)} {words}"
+    return f"{minutes} minutes"
 
 
-def _judge(case: Case, item: Finding) -> Judgement:
-    origin = _origin(case, item)
+def _judge(case: Case, item: Finding) -> Judgement | None:
     outcome, reason = _decide(case, item)
+    if isinstance(item, Licence) and outcome is Outcome.PASSED:
+        return None  # Hundreds of licences that no rule is about are contents of an image, no findings.
+    origin = _origin(case, item)
     subject = _subject(item)
     severity = Severity.UNKNOWN if isinstance(item, Licence) else item.severity
     id_, fixed = _id(item), item.fixed if isinstance(item, Vulnerability) else ""
     title = "" if isinstance(item, Licence) else item.title
-    remedy = _remedy(item, origin)
+    remedy = "" if outcome in {Outcome.PASSED, Outcome.NOT_AFFECTED} else _remedy(item, origin)
     return Judgement(
         type(item).__name__.lower(),
         id_,

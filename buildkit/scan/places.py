@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads where, in specs and locks, the things in an image are asked for and pinned. Touches nothing."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -13,6 +13,8 @@ from buildkit.models import Base, Service
 from buildkit.scan.origin import LockLine, Sources
 from buildkit.scan.report import PackageKind
 from stackway.documents import Document
+
+_FEW = 3
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +84,7 @@ def _python(
 ) -> Iterable[tuple[str, PackageKind, tuple[LockLine, ...]]]:
     """Yield the Python packages by layer: those that services share, and the rest."""
     shared: Mapping[str, str] = {
-        str(canonicalize_name(pin.name)): f"Python packages of {', '.join(layer.images)}"
+        str(canonicalize_name(pin.name)): f"Python packages of {_some(layer.images)}"
         for layer in locks.layers
         if service.name in layer.images
         for pin in layer.pins
@@ -93,6 +95,11 @@ def _python(
         groups.setdefault(words, []).append(line)
     for words, members in groups.items():
         yield words, PackageKind.PYTHON, tuple(members)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the names when they are few, else how many they are."""
+    return ", ".join(names) if len(names) <= _FEW else f"{len(names)} images"
 
 
 def _lines(catalog: Catalog, path: str) -> tuple[LockLine, ...]:

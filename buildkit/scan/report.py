@@ -8,12 +8,17 @@ Everything is sorted, so equal images, databases and scanners give equal bytes.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from stackway.errors import FailedError
 from stackway.files import canonical_json, digest_bytes
 
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
 KIND = "ScanReport"
+_ROWS = ("layers", "packages", "vulnerabilities", "secrets", "licences", "misconfigurations")
 
 
 class Severity(StrEnum):
@@ -152,8 +157,11 @@ class ScanReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data; the order of what was found makes no difference."""
-        found = asdict(self.sorted())
-        return {"apiVersion": "stackway/v1", "kind": KIND, **found}
+        rows = {
+            name: [dict(vars(item)) for item in found] for name, found in vars(self.sorted()).items() if name in _ROWS
+        }
+        head = {"image": self.image, "key": asdict(self.key), "system": self.system}
+        return {"apiVersion": "stackway/v1", "kind": KIND, **head, **rows}
 
     def sorted(self) -> "ScanReport":
         """Return the report with everything in order, and once."""
@@ -169,7 +177,7 @@ class ScanReport:
 
 def read_report(content: Mapping[str, Any], name: str) -> ScanReport:
     """Return the report in JSON data. Raises FailedError for anything that is not a whole one."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     data = {key: value for key, value in content.items() if key not in {"apiVersion", "kind"}}
     try:
@@ -179,7 +187,7 @@ def read_report(content: Mapping[str, Any], name: str) -> ScanReport:
                 details=f"it says kind {content.get('kind')!r}, apiVersion {content.get('apiVersion')!r}",
                 resolution="Scan again: `release scan --force`.",
             )
-        return TypeAdapter(ScanReport).validate_python(data)
+        return _adapter().validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise FailedError(
@@ -187,3 +195,10 @@ def read_report(content: Mapping[str, Any], name: str) -> ScanReport:
             details=f"{'.'.join(map(str, first['loc'])) or 'the report'}: {first['msg']}",
             resolution="Scan again: `release scan --force`.",
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _adapter() -> "TypeAdapter[ScanReport]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(ScanReport)

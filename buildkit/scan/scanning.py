@@ -7,7 +7,7 @@ another image or database), `vex.json`, `verdict-<policy>.json`.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -127,35 +127,54 @@ def _outdated(checkout: Checkout, contexts: Mapping[str, BuildContext]) -> Itera
 
 def apply(checkout: Checkout, prepared: PreparedScan, trivy: Trivy) -> list[ScanResult]:
     """Do what the plan says, and return a result for each image, in order. What failed is in its result."""
-    pending = prepared.plan.pending
-    texts = {action.image: prepared.contexts[action.image].dockerfile for action in pending}
-    broken = trivy.check_dockerfiles(texts) if texts else {}
-    works = [(action, broken.get(action.image, ())) for action in prepared.plan.actions]
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        return list(pool.map(lambda work: _scan(checkout, prepared, trivy, work), works))
+    texts = {
+        action.image: prepared.contexts[action.image].dockerfile
+        for action in prepared.plan.pending
+        if _is_dockerfile_new(action, prepared.last.get(action.image))
+    }
+    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1) + 1) as pool:
+        # All Dockerfiles at once, beside the first images.
+        broken = pool.submit(trivy.check_dockerfiles, texts) if texts else None
+        run = _Run(checkout, prepared, trivy, lambda image: broken.result().get(image) if broken else None)
+        return list(pool.map(run.scan, prepared.plan.actions))
 
 
-def _scan(
-    checkout: Checkout, prepared: PreparedScan, trivy: Trivy, work: tuple[ScanAction, tuple[Misconfiguration, ...]]
-) -> ScanResult:
-    action, broken = work
-    context, last = prepared.contexts[action.image], prepared.last.get(action.image)
-    service, records = context.service, Records(checkout.state)
-    try:
+def _is_dockerfile_new(action: ScanAction, last: ScanReport | None) -> bool:
+    return action.kind is ScanKind.SCAN or last is None or last.key.dockerfile != action.key.dockerfile
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One scan of many images; `broken` says which rules an image's Dockerfile breaks, if that was asked."""
+
+    checkout: Checkout
+    prepared: PreparedScan
+    trivy: Trivy
+    broken: Callable[[str], tuple[Misconfiguration, ...] | None]
+
+    def scan(self, action: ScanAction) -> ScanResult:
+        checkout, context = self.checkout, self.prepared.contexts[action.image]
+        records = Records(checkout.state)
+        try:
+            report = self._report(action, context.service, records)
+        except StackwayError as error:
+            checkout.reporter.finish(action.image, error.brief, good=False)
+            return ScanResult(action.image, action.kind, error=error)
+        sources = sources_of(checkout.catalog, context.service, context.locks)
+        before = records.last(context.service, "previous.json")
+        return ScanResult(action.image, action.kind, report, before, origins=origins(sources, report))
+
+    def _report(self, action: ScanAction, service: Service, records: Records) -> ScanReport:
+        last = self.prepared.last.get(action.image)
         if action.kind is ScanKind.KEEP and last:
-            report = last
-        else:
-            checkout.reporter.task(action.image, f"{action.kind}: {action.reason}")
-            report = _look(checkout, trivy, service, action, last)
-            report = replace(report, misconfigurations=broken).sorted()
-            records.keep(service, report)
-            checkout.reporter.finish(action.image, f"{len(report.vulnerabilities)} known holes")
-    except StackwayError as error:
-        checkout.reporter.finish(action.image, error.brief, good=False)
-        return ScanResult(action.image, action.kind, error=error)
-    sources = sources_of(checkout.catalog, service, context.locks)
-    before = records.last(service, "previous.json")
-    return ScanResult(action.image, action.kind, report, before, origins=origins(sources, report))
+            return last
+        self.checkout.reporter.task(action.image, f"{action.kind}: {action.reason}")
+        report = _look(self.checkout, self.trivy, service, action, last)
+        broken = self.broken(action.image)
+        report = replace(report, misconfigurations=broken).sorted() if broken is not None else report.sorted()
+        records.keep(service, report)
+        self.checkout.reporter.finish(action.image, f"{len(report.vulnerabilities)} known holes")
+        return report
 
 
 def _look(

@@ -3,8 +3,9 @@
 """Runs Trivy: the one place that starts it. Never lets it go to the network by itself, and never lets it run for ever."""
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from buildkit.scan import trivy_report
@@ -16,8 +17,8 @@ from stackway.files import scratch_directory
 from stackway.process import Command, ProcessFailedError, ProcessTimeoutError
 
 # What we ask of it: a change here makes every report out of date.
-_QUIET = ("--quiet", "--skip-version-check", "--disable-telemetry")
-_OFFLINE = ("--offline-scan", "--skip-db-update", "--skip-java-db-update")
+_QUIET = ("--skip-version-check", "--disable-telemetry")
+_OFFLINE = (*_QUIET, "--offline-scan", "--skip-db-update", "--skip-java-db-update")
 _IMAGE = ("--scanners", "vuln,secret,license", "--format", "json", "--list-all-pkgs")
 _CONFIG = ("--misconfig-scanners", "dockerfile", "--skip-check-update", "--format", "json")
 QUESTIONS = " ".join((*_IMAGE, *_CONFIG))
@@ -35,6 +36,8 @@ class Trivy:
     version: str
     cache: Path
     timeout: float = TIMEOUT
+    # Its cache of layers takes one program at a time; the next would give up after a few seconds.
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     def scan(
         self, layout: Path, image: str, digest: str
@@ -44,7 +47,8 @@ class Trivy:
             target, listed = folder / "report.json", folder / "sbom.json"
             # Relative, so that no path of this machine gets into what it writes.
             words = (*_OFFLINE, *_IMAGE, "--output", str(target), "--input", f"{layout.name}@{digest}")
-            self._run(image, ("image", *words), directory=layout.parent)
+            with self._turn:
+                self._run(image, ("image", *words), directory=layout.parent)
             report = self._read(target, image)
             found = trivy_report.contents(report, image)
             self._run(image, ("convert", "--format", "cyclonedx", "--output", str(listed), str(target)))
@@ -54,7 +58,19 @@ class Trivy:
         """Return the holes that the database knows today for an image, of which we have the SBOM."""
         with scratch_directory(self.cache, "rejudge") as folder:
             target = folder / "report.json"
-            words = (*_OFFLINE, "--scanners", "vuln", "--format", "json", "--output", str(target), str(sbom))
+            # A list of parts has no layers to remember, so many may be judged at once.
+            words = (
+                "--cache-backend",
+                "memory",
+                *_OFFLINE,
+                "--scanners",
+                "vuln",
+                "--format",
+                "json",
+                "--output",
+                str(target),
+                str(sbom),
+            )
             self._run(image, ("sbom", *words))
             return trivy_report.vulnerabilities(self._read(target, image), packages, image)
 
@@ -67,19 +83,19 @@ class Trivy:
                 path.parent.mkdir(parents=True)
                 path.write_text(texts[image], encoding="utf-8")
             target = folder / "report.json"
-            self._run("the Dockerfiles", ("config", *_CONFIG, "--output", str(target), str(folder / "files")))
+            self._run("the Dockerfiles", ("config", *_QUIET, *_CONFIG, "--output", str(target), str(folder / "files")))
             found = trivy_report.misconfigurations(self._read(target, "the Dockerfiles"), "the Dockerfiles")
             return {image: found.get(name, ()) for name, image in names.items()}
 
     def download(self, repository: str, cache: Path, timeout: float) -> None:
         """Fetch a database into the folder `cache`. Raises FailedError or ProcessTimeoutError when that is not possible."""
-        words = ("image", "--download-db-only", "--no-progress", "--cache-dir", str(cache))
+        words = ("image", "--quiet", *_QUIET, "--download-db-only", "--no-progress", "--cache-dir", str(cache))
         given = ("--db-repository", repository) if repository else ()
-        process.run(Command((str(self.program), *_QUIET, *words, *given), timeout=timeout))
+        process.run(Command((str(self.program), *words, *given), timeout=timeout))
 
     def _run(self, what: str, words: Sequence[str], directory: Path | None = None) -> None:
         command = Command(
-            (str(self.program), "--cache-dir", str(self.cache), *_QUIET, "--timeout", f"{self.timeout:.0f}s", *words),
+            (str(self.program), "--cache-dir", str(self.cache), "--quiet", "--timeout", f"{self.timeout:.0f}s", *words),
             directory=directory,
             # Its own limit ends it with a message; ours is for when it no longer minds its own.
             timeout=self.timeout + 15,

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""A scan as one HTML page that needs nothing else: no script, no address, no font of anybody's. Pure but for its template."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from buildkit.scan.gate import Outcome
+from buildkit.scan.report import Severity
+from buildkit.scan.summary import Scanned, closing, image_table, lines
+from stackway.console import printable
+
+_TEMPLATE = Path(__file__).with_name("page.html.j2")
+
+
+def to_html(scanned: Sequence[Scanned], policy: str, facts: Mapping[str, Any]) -> str:
+    """Return the page. Everything from a package or a database is text in it, never markup."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["printable"] = printable
+    found = [line for line in lines(scanned) if line.judgement.outcome is not Outcome.PASSED]
+    table = image_table(scanned)
+    values = {
+        "closing": closing(scanned, policy),
+        "facts": facts,
+        "table": table,
+        "scanned": scanned,
+        "groups": [(outcome, [line for line in found if line.judgement.outcome is outcome]) for outcome in Outcome],
+        "bars": [(item.image, bars(item)) for item in scanned if item.verdict],
+        "layers": layers(scanned),
+    }
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(values)
+
+
+def bars(item: Scanned) -> list[tuple[str, int]]:
+    """Return severity → how many holes of it an image has, worst first."""
+    holes = [hole for hole in item.verdict.judgements if hole.category == "vulnerability"] if item.verdict else []
+    return [
+        (str(severity), count)
+        for severity in reversed(Severity)
+        if (count := sum(hole.severity is severity for hole in holes))
+    ]
+
+
+def layers(scanned: Sequence[Scanned]) -> list[tuple[str, int, int]]:
+    """Return (layer, holes, of them fixable), the worst first: one layer that many images share is mended once."""
+    found: dict[str, set[tuple[str, str, bool]]] = {}
+    for line in lines(scanned):
+        item = line.judgement
+        if item.category == "vulnerability" and item.outcome is not Outcome.NOT_AFFECTED:
+            name = item.layer.partition(": ")[2] or item.layer or "unknown"
+            found.setdefault(name, set()).add((item.id, item.subject, bool(item.fixed)))
+    rows = [(name, len(holes), sum(fixable for _, _, fixable in holes)) for name, holes in found.items()]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
