@@ -154,7 +154,7 @@ def raise_verdicts(verdicts: "dict[str, Verdict]", results: "Sequence[ScanResult
     hints += ["`release scan db update` or `release scan db import FILE` brings a newer database."] if errored else []
     if errors:
         raise FailedError(
-            f"{len(errors)} images could not be judged",
+            f"{len(errors)} of {len(results)} images could not be judged",
             details="\n".join(shorten(errors)),
             resolution="\n".join(dict.fromkeys(hint for hint in hints if hint)),
         )

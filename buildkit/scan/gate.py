@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -271,7 +271,11 @@ def _subject(item: Finding) -> str:
 
 def _origin(case: Case, item: Finding) -> Origin:
     match item:
-        case Vulnerability() | Licence():
+        case Vulnerability():
+            origin = case.origins.get(f"{item.kind} {item.package}", Origin())
+            layer = case.origins.get(f"layer {item.layer}")
+            return replace(origin, layer=layer.layer) if layer else origin
+        case Licence():
             return case.origins.get(f"{item.kind} {item.package}", Origin())
         case Secret():
             return case.origins.get(f"file {item.path}", Origin())

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things in an image come from: the lock line that pins a package, the spec line that asks for it, its layer. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -56,7 +57,7 @@ class Sources:
 
 
 def origins(sources: Sources, report: ScanReport) -> dict[str, Origin]:
-    """Return the origin of each package (`python requests`), secret (`file /etc/x`) and of the Dockerfile."""
+    """Return the origin of each package (`python requests`), secret (`file etc/x`), layer (by digest), and the Dockerfile."""
     found: dict[str, Origin] = {"Dockerfile": Origin(sources.dockerfile, "", "")}
     for words, kind, lines in sources.locks:
         for line in lines:
@@ -64,10 +65,7 @@ def origins(sources: Sources, report: ScanReport) -> dict[str, Origin]:
     for package in report.packages:
         found |= dict(_same(package, found))
     names = layer_names(report, found)
-    for package in report.packages:
-        key = f"{package.kind} {package.name}"
-        if key in found and package.layer in names:
-            found[key] = replace(found[key], layer=names[package.layer])
+    found |= {f"layer {digest}": Origin("", words, "") for digest, words in names.items()}
     for secret in report.secrets:
         found[f"file {secret.path}"] = _file(sources, report, secret.path, names.get(secret.layer, ""))
     return found
@@ -91,16 +89,17 @@ def _same(package: Package, known: Mapping[str, Origin]) -> Iterator[tuple[str, 
 
 
 def layer_names(report: ScanReport, known: Mapping[str, Origin]) -> dict[str, str]:
-    """Return layer → its number, and what is in it or the instruction that made it."""
-    inside: dict[str, list[str]] = {}
+    """Return layer → its number, and what most of its packages are or, when it has none, the instruction that made it."""
+    inside: dict[str, Counter[str]] = {}
     for package in report.packages:
         origin = known.get(f"{package.kind} {package.name}")
         if origin and origin.layer:
-            inside.setdefault(package.layer, []).append(origin.layer)
-    return {
-        layer.digest: f"layer {number}: {' and '.join(dict.fromkeys(sorted(inside.get(layer.digest, [])))) or layer.made_by}"
-        for number, layer in enumerate(report.layers, 1)
-    }
+            inside.setdefault(package.layer, Counter())[origin.layer] += 1
+    found = {}
+    for number, layer in enumerate(report.layers, 1):
+        words = inside[layer.digest].most_common(1)[0][0] if layer.digest in inside else layer.made_by
+        found[layer.digest] = f"layer {number}: {words}"
+    return found
 
 
 def _package(sources: Sources, kind: PackageKind, line: LockLine, words: str) -> Origin:

@@ -59,16 +59,18 @@ def _result(line: Line) -> dict[str, Any]:
         "ruleId": item.id,
         "level": _LEVELS.get(item.outcome, "note"),
         "message": {"text": message},
-        "locations": [{"physicalLocation": _location(item)}],
+        "locations": [{"physicalLocation": _location(line.origins[0])}],
         "partialFingerprints": {"finding/v1": digest_json([item.id, item.subject.partition(" ")[0], *line.images])},
     }
+    if len(line.origins) > 1:
+        result["relatedLocations"] = [{"physicalLocation": _location(origin)} for origin in line.origins[1:]]
     if item.outcome in _SUPPRESSED:
         result["suppressions"] = [{"kind": "external", "justification": item.reason}]
     return result
 
 
-def _location(item: Judgement) -> dict[str, Any]:
+def _location(origin: str) -> dict[str, Any]:
     """Return the last place that an origin names: the line of the lock, which is the most exact."""
-    places = _PLACE.findall(item.origin)
+    places = _PLACE.findall(origin)
     path, number = places[-1] if places else ("images", "1")
     return {"artifactLocation": {"uri": path}, "region": {"startLine": max(int(number), 1)}}

@@ -39,23 +39,33 @@ class Scanned:
 
 @dataclass(frozen=True)
 class Line:
-    """One finding over all images that have it, worst outcome first."""
+    """One finding over all images that have it, and all the places that brought it; `judgement` is one image's."""
 
     judgement: Judgement
     images: tuple[str, ...]
+    origins: tuple[str, ...]
     is_new: bool
 
 
 def lines(scanned: Sequence[Scanned]) -> list[Line]:
     """Return the findings of all images, equal ones once, in the order in which they matter."""
-    groups: dict[Judgement, list[str]] = {}
+    groups: dict[tuple[str, ...], list[tuple[str, Judgement]]] = {}
     fresh = set()
     for item in scanned:
         for judgement in item.verdict.judgements if item.verdict else ():
-            groups.setdefault(judgement, []).append(item.image)
+            key = (judgement.category, judgement.id, judgement.subject, judgement.outcome, judgement.reason)
+            groups.setdefault(key, []).append((item.image, judgement))
             if (judgement.id, judgement.subject.partition(" ")[0]) in item.new:
-                fresh.add(judgement)
-    found = [Line(judgement, tuple(images), judgement in fresh) for judgement, images in groups.items()]
+                fresh.add(key)
+    found = [
+        Line(
+            members[0][1],
+            tuple(dict.fromkeys(image for image, _ in members)),
+            tuple(dict.fromkeys(judgement.origin for _, judgement in members)),
+            key in fresh,
+        )
+        for key, members in groups.items()
+    ]
     return sorted(found, key=_weight)
 
 

@@ -111,7 +111,7 @@ class Trivy:
         except ProcessFailedError as error:
             raise FailedError(
                 f"the scanner failed on {what}",
-                details=error.details,
+                details=f"{error.brief}\n{error.details}",
                 resolution="`release store verify` checks the image, `release scan db status` the database.",
             ) from error
 

@@ -102,7 +102,7 @@ class TinyCheckout:
         """Write an image whose package cannot be configured: what it depends on is not there."""
         self.add(name, "libpython3.13-stdlib")
 
-    def add_python(self, name: str) -> None:
+    def add_python(self, name: str, **changes: Any) -> None:
         """Write an image of the base, its Python and two distributions."""
         shutil.copytree(REPOSITORY / "images/series", self.root / "images/series", dirs_exist_ok=True)
         for path in (self.root / "images/series").glob("*"):
@@ -119,6 +119,7 @@ class TinyCheckout:
             "role": "tool",
             "packages": {"python": ["packaging", "pbr"]},
             "checks": {"smoke": {"imports": ["packaging", "pbr"]}},
+            **changes,
         }
         self._write(name, spec, {"series": SERIES, "version": "1.0"})
         self._lock(name, SERIES, lambda service: PythonLock(chosen, self._python_header(service)))
