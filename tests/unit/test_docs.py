@@ -13,6 +13,8 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from datetime import date
+from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -21,8 +23,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from buildkit import models
+from buildkit.scan import policy
 from pipeline.cli import COMMANDS, SUMMARY
-from stackway.commands import Command, Group, build_parser
+from stackway.commands import Command, Group, build_parser, complete
+from stackway.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -35,8 +39,11 @@ NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 GENERATED = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-FOLDERS = ("stackway", "stackway/tools", "buildkit", "buildkit/recipes", "releases", "pipeline")
-SPECS = (models.Service, models.Series, models.Base)
+FOLDERS = ("stackway", "stackway/tools", "buildkit", "buildkit/scan", "buildkit/recipes", "releases", "pipeline")
+MODELS = {
+    "docs/reference/spec.md": (models.Service, models.Series, models.Base),
+    "docs/reference/policies.md": (policy.Policy, policy.Exemptions),
+}
 SIMPLE = {str: "text", int: "integer", bool: "boolean", date: "date", type(None): ""}
 
 
@@ -73,7 +80,10 @@ def commands_page() -> str:
 
 
 def children(entry: Command | Group) -> list[str]:
-    return [command.name for command in entry.commands] if isinstance(entry, Group) else [""]
+    """Return what follows an entry's name: nothing for a command, the names of its commands for a group."""
+    if isinstance(entry, Command):
+        return [""]
+    return [f"{command.name} {sub}".strip() for command in entry.commands for sub in children(command)]
 
 
 def find(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
@@ -117,14 +127,14 @@ def options_table(actions: Iterable[argparse.Action]) -> str:
     return table(("argument", "meaning"), ((f"`{spelled(action)}`", action.help or "") for action in actions))
 
 
-def spec_page() -> str:
-    """Return the tables of docs/reference/spec.md, from the models: the three kinds first, then what they hold."""
-    return "\n" + "".join(shape_text(shape) for shape in shapes())
+def models_page(kinds: Iterable[type[BaseModel]]) -> str:
+    """Return the tables of a reference page, from the models: the kinds of files first, then what they hold."""
+    return "\n" + "".join(shape_text(shape) for shape in shapes(kinds))
 
 
-def shapes() -> list[type[BaseModel]]:
-    """Return the models that a spec may hold, each once, in the order in which a reader meets them."""
-    found: list[type[BaseModel]] = list(SPECS)
+def shapes(kinds: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    """Return the models that files of these kinds may hold, each once, in the order in which a reader meets them."""
+    found: list[type[BaseModel]] = list(kinds)
     for shape in found:
         for hint in hints(shape).values():
             found += [item for item in inner_models(hint) if item not in found]
@@ -178,6 +188,8 @@ def holds(hint: Any) -> str:
         return f"{holds(parts[0])} → {holds(parts[1])}"
     if parts:
         return " or ".join(word for part in parts if (word := holds(part)))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return " or ".join(f"`{member}`" for member in hint)
     return SIMPLE[hint] if hint in SIMPLE else f"[{hint.__name__}](#{slug(hint.__name__)})"
 
 
@@ -185,7 +197,8 @@ def alias_of(hint: Any) -> str:
     """Return the name that the models give to a kind of text or number."""
     if get_origin(hint) is not Annotated:
         return ""
-    return next((name for name, value in vars(models).items() if value == hint and not name.startswith("_")), "")
+    named = {**vars(policy), **vars(models)}
+    return next((name for name, value in named.items() if value == hint and not name.startswith("_")), "")
 
 
 def code_map() -> str:
@@ -228,9 +241,10 @@ def test_commands_page_is_what_the_parser_says() -> None:
     assert found == wanted
 
 
-def test_spec_page_is_what_the_models_say() -> None:
-    found, wanted = golden("docs/reference/spec.md", spec_page())
-    assert "## Service" in wanted
+@pytest.mark.parametrize("page", MODELS)
+def test_reference_is_what_the_models_say(page: str) -> None:
+    found, wanted = golden(page, models_page(MODELS[page]))
+    assert f"## {MODELS[page][0].__name__}" in wanted
     assert found == wanted
 
 
@@ -240,9 +254,10 @@ def test_code_map_is_what_the_modules_say() -> None:
     assert found == wanted
 
 
-def test_spec_page_explains_each_kind_of_text() -> None:
-    prose = (ROOT / "docs/reference/spec.md").read_text(encoding="utf-8").split("<!-- generated -->")[0]
-    used = {alias_of(part) for shape in shapes() for hint in hints(shape).values() for part in parts_of(hint)}
+@pytest.mark.parametrize("page", MODELS)
+def test_reference_explains_each_kind_of_text(page: str) -> None:
+    prose = (ROOT / page).read_text(encoding="utf-8").split("<!-- generated -->")[0]
+    used = {alias_of(part) for shape in shapes(MODELS[page]) for hint in hints(shape).values() for part in parts_of(hint)}
     assert {name for name in used if name and f"`{name}`" not in prose} == set()
 
 
@@ -270,11 +285,12 @@ def test_quoted_commands_can_be_run(page: str) -> None:
     sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(encoding="utf-8"), re.MULTILINE)
     for program, *words in quoted(page):
         if program == "release" and words != ["--help"]:
-            assert "run" in parser.parse_args(words)
+            assert "run" in parser.parse_args(complete(parser, words))
         if program == "nox" and words != ["-l"]:
             assert words[0] == "-s"
             assert words[1] in sessions
-            assert words[1] not in {"build", "reproduce"} or "run" in parser.parse_args([words[1], *words[3:]])
+            named = complete(parser, [words[1], *words[3:]])
+            assert words[1] not in {"build", "scan", "reproduce"} or "run" in parser.parse_args(named)
 
 
 @pytest.mark.parametrize("page", NAMES)
@@ -282,6 +298,11 @@ def test_commands_named_in_the_text_exist(page: str) -> None:
     prose = FENCED.sub("", (ROOT / page).read_text(encoding="utf-8"))
     known = {entry.name for entry in COMMANDS}
     assert set(re.findall(r"`release ([a-z]+)", prose)) <= known
+
+
+def test_every_setting_is_explained() -> None:
+    page = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    assert [field.name for field in fields(Settings) if f"| `{field.name}` |" not in page] == []
 
 
 def test_every_page_of_docs_is_in_the_index() -> None:
