@@ -22,13 +22,15 @@ def to_html(scanned: Sequence[Scanned], policy: str, facts: Mapping[str, Any]) -
     environment.filters["printable"] = printable
     found = [line for line in lines(scanned) if line.judgement.outcome is not Outcome.PASSED]
     table = image_table(scanned)
+    found_bars = [(item.image, bars(item)) for item in scanned if item.verdict]
     values = {
         "closing": closing(scanned, policy),
         "facts": facts,
         "table": table,
         "scanned": scanned,
         "groups": [(outcome, [line for line in found if line.judgement.outcome is outcome]) for outcome in Outcome],
-        "bars": [(item.image, bars(item)) for item in scanned if item.verdict],
+        "bars": found_bars,
+        "most": max((sum(count for _, count in parts) for _, parts in found_bars), default=0) or 1,
         "layers": layers(scanned),
     }
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(values)

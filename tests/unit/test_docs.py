@@ -12,8 +12,8 @@ import os
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from datetime import date
 from dataclasses import fields
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -257,7 +257,9 @@ def test_code_map_is_what_the_modules_say() -> None:
 @pytest.mark.parametrize("page", MODELS)
 def test_reference_explains_each_kind_of_text(page: str) -> None:
     prose = (ROOT / page).read_text(encoding="utf-8").split("<!-- generated -->")[0]
-    used = {alias_of(part) for shape in shapes(MODELS[page]) for hint in hints(shape).values() for part in parts_of(hint)}
+    used = {
+        alias_of(part) for shape in shapes(MODELS[page]) for hint in hints(shape).values() for part in parts_of(hint)
+    }
     assert {name for name in used if name and f"`{name}`" not in prose} == set()
 
 

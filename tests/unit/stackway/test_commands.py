@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from stackway.commands import Command, Group, Session, build_parser, main
+from stackway.commands import Command, Group, Session, build_parser, complete, main
 from stackway.console import Table
 from stackway.errors import (
     ChangesPendingError,
@@ -42,10 +42,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="*")
 
 
+DATABASE = Group("db", "the database", (Command("status", "how old it is", lambda session: ExitCode.DONE),))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("scan", "scan images"),
+        ("scan nova --dry-run", "scan images nova --dry-run"),
+        ("--quiet scan --dry-run nova", "--quiet scan images --dry-run nova"),
+        ("scan images nova", "scan images nova"),
+        ("scan db status", "scan db status"),
+        ("scan --output json db status", "scan --output json db status"),
+        ("scan db", "scan db"),
+        ("scan --help", "scan --help"),
+        ("spec", "spec"),
+        ("spec check", "spec check"),
+        ("build scan", "build scan"),
+    ],
+)
+def test_a_group_without_a_command_means_its_standard_one(given: str, meant: str) -> None:
+    assert complete(program(fail(AssertionError())), given.split()) == meant.split()
+
+
+def test_the_standard_command_gets_its_words() -> None:
+    assert spy("scan", "nova", "--dry-run").arguments.images == ["nova"]
+
+
 def program(run: Callable[[Session], ExitCode]) -> argparse.ArgumentParser:
     commands: list[Command | Group] = [
         Command("build", "build images", run, configure),
         Group("spec", "look at specs", (Command("check", "check them", run),)),
+        Group("scan", "scan images", (Command("images", "scan", run, configure), DATABASE), standard="images"),
     ]
     return build_parser("release", "A program.", commands)
 
