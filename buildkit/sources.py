@@ -53,7 +53,8 @@ def load_recipes() -> dict[str, str]:
 
 def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
     """Write texts for people to look at: below `folder`, each under its name."""
-    for name, text in texts.items():
-        path = folder / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    paths = {folder / name.lstrip("/"): text for name, text in texts.items()}
+    for parent in sorted({path.parent for path in paths}):
+        parent.mkdir(parents=True, exist_ok=True)
+    for path, text in paths.items():
         path.write_text(text, encoding="utf-8")
