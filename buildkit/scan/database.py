@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from filelock import FileLock
 
 from buildkit.scan.gate import describe, parse_moment
 from buildkit.scan.report import DatabaseFacts
-from buildkit.scan.trivy import Trivy
 from stackway.errors import FailedError, StackwayError, UnavailableError, WrongInputError
 from stackway.files import digest_file, disk_errors, read_json, scratch_directory, write_json
 
@@ -37,6 +36,13 @@ _IMPORT_HINT = (
     "With a network: `release scan db update`. Without: `trivy image --download-db-only --cache-dir DIR` on a machine that "
     "has one, bring DIR/db here, then `release scan db import DIR/db`."
 )
+
+
+class Downloader(Protocol):
+    """What can fetch a database; the scanner can."""
+
+    def download(self, repository: str, cache: Path, timeout: float) -> None:
+        """Fetch one from a repository (empty: its own) into the folder `cache`, within `timeout` seconds."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ class Database:
             _unpack(source, folder)
             return self._install(folder, f"file {source.name}")
 
-    def update(self, trivy: Trivy, repository: str, timeout: float) -> DatabaseState:
+    def update(self, trivy: Downloader, repository: str, timeout: float) -> DatabaseState:
         """Fetch the newest database. Raises UnavailableError when none can be reached; what is there stays."""
         with scratch_directory(self.cache, "update") as folder:
             try:
