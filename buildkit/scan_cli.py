@@ -101,7 +101,7 @@ def _judge(
     written = write_outputs(session, checkout, scanned, (name, facts))
     tables: list[Table | str] = [summary.image_table(scanned)]
     if (findings := summary.finding_table(scanned)).rows:
-        tables.append(findings)
+        tables += [findings, summary.layer_table(scanned)]
     session.show(summary.to_dict(scanned, facts), *tables, f"{summary.closing(scanned, name)}\n{written}")
     raise_verdicts(verdicts, results, name)
     return ExitCode.DONE

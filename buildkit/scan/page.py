@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 
 from buildkit.scan.gate import Outcome
 from buildkit.scan.report import Severity
-from buildkit.scan.summary import Scanned, closing, image_table, lines
+from buildkit.scan.summary import Scanned, closing, image_table, layers, lines
 from stackway.console import printable
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -44,15 +44,3 @@ def bars(item: Scanned) -> list[tuple[str, int]]:
         for severity in reversed(Severity)
         if (count := sum(hole.severity is severity for hole in holes))
     ]
-
-
-def layers(scanned: Sequence[Scanned]) -> list[tuple[str, int, int]]:
-    """Return (layer, holes, of them fixable), the worst first: one layer that many images share is mended once."""
-    found: dict[str, set[tuple[str, str, bool]]] = {}
-    for line in lines(scanned):
-        item = line.judgement
-        if item.category == "vulnerability" and item.outcome is not Outcome.NOT_AFFECTED:
-            name = item.layer.partition(": ")[2] or item.layer or "unknown"
-            found.setdefault(name, set()).add((item.id, item.subject, bool(item.fixed)))
-    rows = [(name, len(holes), sum(fixable for _, _, fixable in holes)) for name, holes in found.items()]
-    return sorted(rows, key=lambda row: (-row[1], row[0]))

@@ -127,6 +127,24 @@ def finding_table(scanned: Sequence[Scanned]) -> Table:
     return Table(("OUTCOME", "SEVERITY", "FINDING", "IN", "FIXED IN", "IMAGES", "LAYER"), rows)
 
 
+def layers(scanned: Sequence[Scanned]) -> list[tuple[str, int, int]]:
+    """Return (layer, holes, of them fixable), the worst first: one layer that many images share is mended once."""
+    found: dict[str, set[tuple[str, str, bool]]] = {}
+    for line in lines(scanned):
+        item = line.judgement
+        if item.category == "vulnerability" and item.outcome is not Outcome.NOT_AFFECTED:
+            name = item.layer.partition(": ")[2] or item.layer or "unknown"
+            found.setdefault(name, set()).add((item.id, item.subject, bool(item.fixed)))
+    rows = [(name, len(holes), sum(fixable for _, _, fixable in holes)) for name, holes in found.items()]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))
+
+
+def layer_table(scanned: Sequence[Scanned]) -> Table:
+    """Return the layers that have known holes, the worst first."""
+    rows = [(name, str(count), str(fixable)) for name, count, fixable in layers(scanned)]
+    return Table(("LAYER OF ORIGIN", "HOLES", "FIXABLE"), rows, right=("HOLES", "FIXABLE"))
+
+
 def name_images(images: Sequence[str]) -> str:
     """Return a few images by name, and how many more there are."""
     return ", ".join(images[:2]) + (f" and {len(images) - 2} more" if len(images) > 2 else "")  # noqa: PLR2004 - a few

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import sys
+import tarfile
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,17 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from buildkit.store import Store
+from buildkit.registry import Manifest, open_registry
+from buildkit.store import Blob, Store
 from stackway import clock, process
 from stackway.console import SilentReporter
+from stackway.files import digest_file
 from stackway.process import Command, Completed
 from stackway.settings import default_settings
 from stackway.tools.provision import provide
 from tests.advisories import Advisory, Database
 from tests.integration.builder import REPOSITORY, TinyCheckout, private_cache, tiny_checkout
+from tests.integration.runtime import running_registry
 
 pytestmark = pytest.mark.engine
 
@@ -284,6 +289,35 @@ def test_damaged_database_is_no_pass(known: TinyCheckout, tmp_path: Path) -> Non
     (known.cache / "trivy/db/trivy.db").write_bytes(good)
     assert_told(known.release("scan", "db", "import", str(broken)), 1, "the vulnerability database cannot be used")
     assert scan(known).code == 4
+
+
+def test_database_comes_from_a_mirror(fresh: TinyCheckout, tmp_path: Path) -> None:
+    with running_registry() as host:
+        put_database(f"{host}/mirror/trivy-db", Database(HOLES).write(tmp_path / "database"))
+        completed = fresh.release("scan", STACKWAY_SCAN_DATABASE=f"{host}/mirror/trivy-db:2")
+        assert completed.code == 4, completed.stderr
+        assert "there is no vulnerability database yet; fetching one" in completed.stderr
+        state = json.loads(fresh.release("scan", "db", "status", "--output", "json").stdout)
+    assert state["source"] == f"{host}/mirror/trivy-db:2"
+
+
+def put_database(target: str, folder: Path) -> None:
+    """Push a database as its makers do: an artifact with one layer, a tar archive."""
+    with tarfile.open(folder / "db.tar.gz", "w:gz") as tar:
+        for name in ("trivy.db", "metadata.json"):
+            tar.add(folder / name, name)
+    (folder / "config").write_text("{}")
+    host, _, name = target.partition("/")
+    repository = open_registry(host).repository(name)
+    blobs = []
+    for path, media in (("config", "unknown.config.v1+json"), ("db.tar.gz", "trivy.db.layer.v1.tar+gzip")):
+        blob = Blob(f"application/vnd.aquasec.{media}", digest_file(folder / path), (folder / path).stat().st_size)
+        repository.upload(blob, partial((folder / path).open, "rb"))
+        title = {"org.opencontainers.image.title": path}
+        blobs.append({"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size, "annotations": title})
+    media = "application/vnd.oci.image.manifest.v1+json"
+    content = {"schemaVersion": 2, "mediaType": media, "config": blobs[0], "layers": blobs[1:]}
+    repository.put_manifest(Manifest(json.dumps(content).encode(), media), "2")
 
 
 def test_missing_image_is_named(known: TinyCheckout) -> None:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from html.parser import HTMLParser
 
-from buildkit.scan.page import bars, layers, to_html
+from buildkit.scan.page import bars, to_html
 from buildkit.scan.summary import Scanned
 from tests.fakes.scanned import hole, scanned
 
@@ -43,7 +43,3 @@ def test_page_says_why_whence_and_what_to_do() -> None:
 def test_bars_are_worst_first() -> None:
     assert bars(NOVA) == [("critical", 1), ("high", 1)]
     assert bars(Scanned("x", error="y")) == []
-
-
-def test_a_hole_of_a_shared_layer_is_counted_once() -> None:
-    assert layers([NOVA, scanned("heat:2026.1", hole("CVE-1-1", severity="critical"))]) == [("shared", 2, 1)]

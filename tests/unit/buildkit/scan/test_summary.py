@@ -1,7 +1,17 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
 from buildkit.scan.gate import Outcome
-from buildkit.scan.summary import Scanned, closing, finding_table, image_table, lines, name_images, to_dict, to_markdown
+from buildkit.scan.summary import (
+    Scanned,
+    closing,
+    finding_table,
+    image_table,
+    layer_table,
+    lines,
+    name_images,
+    to_dict,
+    to_markdown,
+)
 from tests.fakes.scanned import hole, report, scanned
 
 NOVA = scanned("nova:2026.1", hole("CVE-1-1"), hole("CVE-1-2", fixed="", severity="medium"))
@@ -53,6 +63,10 @@ def test_what_could_not_be_scanned_is_an_error_in_every_form() -> None:
     assert to_dict([BROKEN], {})["images"] == [
         {"image": "glance:2026.1", "outcome": "errored", "error": "the scanner failed", "new": [], "verdict": None}
     ]
+
+
+def test_a_hole_of_a_shared_layer_is_counted_once() -> None:
+    assert layer_table([HEAT, NOVA]).rows == [("shared", "2", "1")]
 
 
 def test_markdown_cannot_be_broken_by_a_package() -> None:
