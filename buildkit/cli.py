@@ -48,7 +48,11 @@ def _configure_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait", metavar="SECONDS", type=float, default=0.0, help="seconds to wait for another build of this store"
     )
-    parser.add_argument("--load", choices=("docker", "containerd"), help="afterwards, put the images into this engine")
+    parser.add_argument(
+        "--load",
+        choices=("docker", "containerd"),
+        help="afterwards, put the images into this engine (containerd: into CONTAINERD_NAMESPACE)",
+    )
     parser.add_argument("--push", metavar="PREFIX", help="afterwards, push the images: PREFIX/keystone:2026.1")
 
 

@@ -198,7 +198,10 @@ def _new(session: Session) -> ExitCode:
     written = scaffold(checkout.catalog, wanted)
     names = [str(path.relative_to(session.root)) for path in written]
     image = f"{wanted.name}:{wanted.series}"
-    steps = f"Fill in what they leave open, then `release spec lock {image}` and `release build {image}`."
+    steps = (
+        "Fill in what they leave open, and in images/shared/example.yaml what its templates need of an environment; "
+        f"then `release spec lock {image}` and `release build {image}`."
+    )
     session.show(names, "\n".join(["written:", *(f"  {name}" for name in names), steps]))
     return ExitCode.DONE
 

@@ -348,6 +348,17 @@ def test_scanner_that_misbehaves_is_an_error(known: TinyCheckout, tmp_path: Path
     assert not (records(known, "leaky-1.0") / "verdict-prod.json").exists()
 
 
+def test_scanner_that_attackers_published_is_not_started(known: TinyCheckout, tmp_path: Path) -> None:
+    program = tmp_path / "bin/trivy"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Version: 0.69.4" && exit\ntouch "$0.started"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}:{os.environ['PATH']}"
+    completed = known.release("scan", "--offline", PATH=path, STACKWAY_TOOL_TRIVY="path")
+    assert_told(completed, 1, "0.69.4", "GHSA-69fq-xp46-6x23")
+    assert not program.with_name("trivy.started").exists()
+
+
 def test_outputs_are_written_for_people_and_code_hosts(known: TinyCheckout, tmp_path: Path) -> None:
     scan(known, "--to", str(tmp_path / "out"))
     names = {path.name for path in (tmp_path / "out").iterdir()}
