@@ -7,8 +7,11 @@ One for a user, in the cache. Trivy's format, schema 2: `trivy.db` (bbolt) and `
 """
 
 import json
+import lzma
 import shutil
+import struct
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +33,11 @@ _SOURCE = "stackway-source.json"
 _MAX_BYTES = 8 << 30
 _MAX_METADATA = 1 << 16
 _MAX_MEMBERS = 64
-# Pages 0 and 1 of a bbolt file begin with 16 bytes of header and this magic number.
-_BOLT_MAGIC = bytes.fromhex("edda0ced")
+# Pages 0 and 1 of a bbolt file have, behind 16 bytes: magic number, version, size of a page, flags, root bucket (two
+# numbers), page of the free list, number of pages, transaction. The later transaction counts.
+_BOLT_META = struct.Struct("<16xIIIIQQQQQ")
+_BOLT_MAGIC = 0xED0CDAED
+_MAX_PAGE = 1 << 16
 _IMPORT_HINT = (
     "With a network: `release scan db update`. Without: `trivy image --download-db-only --cache-dir DIR` on a machine that "
     "has one, bring DIR/db here, then `release scan db import DIR/db`."
@@ -137,11 +143,12 @@ class Database:
     def _source(self, path: Path) -> dict[str, Any]:
         """Return whence the file came and its digest, which is taken anew when the file is not the one that came."""
         try:
-            known: dict[str, Any] = read_json(self.folder / _SOURCE)
-        except StackwayError:
-            known = {}
+            given = read_json(self.folder / _SOURCE)
+        except (StackwayError, FileNotFoundError):
+            given = {}
+        known: dict[str, Any] = given if isinstance(given, dict) else {}
         stamp = _stamp(path)
-        if {key: known.get(key) for key in stamp} == stamp and known.get("digest"):
+        if {**known, **stamp} == known and known.get("digest") and known.get("source"):
             return known
         known = {"source": "put here by other means", "digest": digest_file(path), **stamp}
         write_json(self.folder / _SOURCE, known)
@@ -153,17 +160,27 @@ def check(folder: Path) -> dict[str, Any]:
     try:
         metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
         with (folder / "trivy.db").open("rb") as file:
-            head, size = file.read(20), file.seek(0, 2)
+            head, size = file.read(2 * _MAX_PAGE), file.seek(0, 2)
     except (OSError, ValueError) as error:
         raise _broken(f"{type(error).__name__}: {error}") from error
     if not isinstance(metadata, dict) or metadata.get("Version") != SCHEMA_VERSION:
         given = metadata.get("Version") if isinstance(metadata, dict) else metadata
         raise _broken(f"it is of schema {given!r}, {SCHEMA_VERSION} is understood")
-    if head[16:20] != _BOLT_MAGIC or size % 4096:
+    if not 0 < _bolt_bytes(head) <= size or size % 4096:
         raise _broken(f"trivy.db ({size} bytes) is no whole bbolt file")
     if parse_moment(_moment(metadata, "UpdatedAt")) is None:
         raise _broken("metadata.json does not say when it was made (UpdatedAt)")
     return metadata
+
+
+def _bolt_bytes(head: bytes) -> int:
+    """Return how many bytes a bbolt file has at least, from its beginning; 0 when it is none."""
+    magic, _, page, *_ = _BOLT_META.unpack(head[: _BOLT_META.size].ljust(_BOLT_META.size, b"\0"))
+    if magic != _BOLT_MAGIC:
+        return 0
+    metas = [_BOLT_META.unpack_from(head, start) for start in (0, page) if start + _BOLT_META.size <= len(head)]
+    _, size = max((meta[8], meta[7] * page) for meta in metas if meta[0] == _BOLT_MAGIC)
+    return int(size)
 
 
 def _broken(why: str) -> FailedError:
@@ -200,6 +217,16 @@ def _unpack(source: Path, folder: Path) -> None:
                 raise _broken(f"{source.name} has more than {_MAX_MEMBERS} members")
             if member.isfile() and name in FILES and (file := archive.extractfile(member)):
                 _copy(file, folder / name)
+        _finish(archive, source.name)
+
+
+def _finish(archive: tarfile.TarFile, name: str) -> None:
+    """Read on to the end of a compressed file: its checksum is there, behind what tar wants to know."""
+    total = 0
+    while chunk := archive.fileobj.read(1 << 20):
+        total += len(chunk)
+        if total > _MAX_BYTES:
+            raise _broken(f"{name} goes on for more than {_MAX_BYTES} bytes behind its last member")
 
 
 @contextmanager
@@ -208,8 +235,8 @@ def _readable(source: Path, name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise _broken(f"{source} has no {name}") from error
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, OSError) and error.errno:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno and not isinstance(error, IsADirectoryError):
             raise
         raise _broken(f"{source}: {error}") from error
 
@@ -244,6 +271,6 @@ def _layer(layout: Path) -> Path | None:
 
 def _blob(layout: Path, digest: str) -> Path:
     path = layout / "blobs/sha256" / Path(str(digest).removeprefix("sha256:")).name
-    if not path.exists() or digest_file(path) != digest:
+    if not path.is_file() or digest_file(path) != digest:
         raise _broken(f"{layout}: the blob {digest} is missing or damaged")
     return path

@@ -114,6 +114,7 @@ def unused(rules: Rules, reports: Sequence[ScanReport]) -> list[str]:
     """Return a warning for each exception that no finding of these images needs."""
     seen = {
         *((item.id, item.package, report.image) for report in reports for item in report.vulnerabilities),
+        *((item.name, item.package, report.image) for report in reports for item in report.licences),
         *((item.id, "", report.image) for report in reports for item in report.misconfigurations),
     }
     images = [report.image for report in reports]

@@ -175,18 +175,19 @@ class ScanReport:
         )
 
 
-def read_report(content: Mapping[str, Any], name: str) -> ScanReport:
+def read_report(content: Any, name: str) -> ScanReport:
     """Return the report in JSON data. Raises FailedError for anything that is not a whole one."""
     from pydantic import ValidationError
 
+    head = content if isinstance(content, Mapping) else {}
+    if head.get("kind") != KIND or head.get("apiVersion") != "stackway/v1":
+        raise FailedError(
+            f"{name} is no scan report",
+            details=f"it says kind {head.get('kind')!r}, apiVersion {head.get('apiVersion')!r}",
+            resolution="Scan again: `release scan --force`.",
+        )
     data = {key: value for key, value in content.items() if key not in {"apiVersion", "kind"}}
     try:
-        if content.get("kind") != KIND or content.get("apiVersion") != "stackway/v1":
-            raise FailedError(
-                f"{name} is no scan report",
-                details=f"it says kind {content.get('kind')!r}, apiVersion {content.get('apiVersion')!r}",
-                resolution="Scan again: `release scan --force`.",
-            )
         return _adapter().validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -8,7 +8,7 @@ Format: `pkg/types/report.go` of Trivy, schema version 2.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from buildkit.scan.report import (
     Layer,
@@ -25,6 +25,8 @@ from stackway.errors import FailedError
 SCHEMA_VERSION = 2
 _KINDS = {"os-pkgs": PackageKind.DEBIAN, "lang-pkgs": PackageKind.PYTHON}
 _LICENCE_TARGETS = {"OS Packages": PackageKind.DEBIAN}
+
+Row = TypeVar("Row", Layer, Package, Vulnerability, Secret, Licence, Misconfiguration)
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,15 @@ def parse(text: str, what: str) -> Mapping[str, Any]:
 
 
 def contents(report: Mapping[str, Any], what: str) -> Contents:
-    """Return packages, secrets and licences of an image's report. Raises FailedError for a shape that is not Trivy's."""
+    """Return packages, secrets and licences of an image's report. Raises FailedError for a shape that is not Trivy's.
+
+    An image in which no package is found is one that the scanner did not understand: that is an error, no clean image.
+    """
     try:
         metadata = report.get("Metadata") or {}
         system = metadata.get("OS") or {}
         results = report.get("Results") or []
-        return Contents(
+        found = Contents(
             f"{system.get('Family', 'unknown')} {system.get('Name', '')}".strip(),
             tuple(_layers(metadata)),
             tuple(sorted({package for result in results for package in _packages(result)})),
@@ -65,6 +70,9 @@ def contents(report: Mapping[str, Any], what: str) -> Contents:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _unusable(what, f"{type(error).__name__}: {error}") from error
+    if not found.packages:
+        raise _unusable(what, "it lists no package")
+    return found
 
 
 def vulnerabilities(report: Mapping[str, Any], packages: tuple[Package, ...], what: str) -> tuple[Vulnerability, ...]:
@@ -77,9 +85,9 @@ def vulnerabilities(report: Mapping[str, Any], packages: tuple[Package, ...], wh
             if (kind := _KINDS.get(result.get("Class", "")))
             for item in result.get("Vulnerabilities") or []
         }
+        return tuple(sorted(found))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _unusable(what, f"{type(error).__name__}: {error}") from error
-    return tuple(sorted(found))
 
 
 def misconfigurations(report: Mapping[str, Any], what: str) -> dict[str, tuple[Misconfiguration, ...]]:
@@ -101,7 +109,7 @@ def _layers(metadata: Mapping[str, Any]) -> Iterator[Layer]:
     made = [item.get("created_by", "") for item in config.get("history") or [] if not item.get("empty_layer")]
     digests = metadata.get("DiffIDs") or (config.get("rootfs") or {}).get("diff_ids") or []
     for index, digest in enumerate(digests):
-        yield Layer(digest, _instruction(made[index]) if len(made) == len(digests) else "")
+        yield _sound(Layer(digest, _instruction(made[index]) if len(made) == len(digests) else ""))
 
 
 def _instruction(text: str) -> str:
@@ -117,7 +125,8 @@ def _packages(result: Mapping[str, Any]) -> Iterator[Package]:
         purl = (item.get("Identifier") or {}).get("PURL", "")
         layer = (item.get("Layer") or {}).get("DiffID", "")
         name = item["Name"]
-        yield Package(kind, name, _version(item), purl, item.get("SrcName", name), layer, item.get("FilePath", ""))
+        source, path = item.get("SrcName", name), item.get("FilePath", "")
+        yield _sound(Package(kind, name, _version(item), purl, source, layer, path))
 
 
 def _version(item: Mapping[str, Any]) -> str:
@@ -132,9 +141,8 @@ def _secrets(result: Mapping[str, Any]) -> Iterator[Secret]:
     for item in result.get("Secrets") or []:
         layer = (item.get("Layer") or {}).get("DiffID", "")
         severity = Severity(str(item["Severity"]).lower())
-        yield Secret(
-            str(result["Target"]), int(item.get("StartLine", 0)), item["RuleID"], severity, item["Title"], layer
-        )
+        path, line = str(result["Target"]), int(item.get("StartLine", 0))
+        yield _sound(Secret(path, line, item["RuleID"], severity, item["Title"], layer))
 
 
 def _licences(result: Mapping[str, Any]) -> Iterator[Licence]:
@@ -142,14 +150,14 @@ def _licences(result: Mapping[str, Any]) -> Iterator[Licence]:
         return
     kind = _LICENCE_TARGETS.get(str(result.get("Target")), PackageKind.PYTHON)
     for item in result.get("Licenses") or []:
-        yield Licence(kind, item["PkgName"], item["Name"], item.get("Category") or "unknown")
+        yield _sound(Licence(kind, item["PkgName"], item["Name"], item.get("Category") or "unknown"))
 
 
 def _vulnerability(
     item: Mapping[str, Any], kind: PackageKind, layers: Mapping[tuple[PackageKind, str, str], str]
 ) -> Vulnerability:
     name, version = item["PkgName"], item["InstalledVersion"]
-    return Vulnerability(
+    found = Vulnerability(
         item["VulnerabilityID"],
         kind,
         name,
@@ -162,10 +170,11 @@ def _vulnerability(
         (item.get("PkgIdentifier") or {}).get("PURL", ""),
         (item.get("Layer") or {}).get("DiffID") or layers.get((kind, name, version), ""),
     )
+    return _sound(found)
 
 
 def _misconfiguration(item: Mapping[str, Any]) -> Misconfiguration:
-    return Misconfiguration(
+    found = Misconfiguration(
         item["ID"],
         int((item.get("CauseMetadata") or {}).get("StartLine") or 0),
         Severity(str(item["Severity"]).lower()),
@@ -173,6 +182,15 @@ def _misconfiguration(item: Mapping[str, Any]) -> Misconfiguration:
         item["Message"],
         item.get("Resolution") or "",
     )
+    return _sound(found)
+
+
+def _sound(row: Row) -> Row:
+    """Return a row of which every value but a line is text. Raises TypeError for any other."""
+    for name, value in vars(row).items():
+        if name != "line" and not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}, and no text")
+    return row
 
 
 def _unusable(what: str, why: str) -> FailedError:

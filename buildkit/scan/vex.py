@@ -25,16 +25,21 @@ def calendar_noise(report: ScanReport, own: str) -> dict[tuple[str, str], str]:
     A hole that was "fixed in 2012.1.1" is older than version 29.0.2, though the number is larger. `own` is the
     distribution that the image is about; for other packages a year is a version like any other.
     """
+    noise = [item for item in report.vulnerabilities if _is_calendar_noise(item, own)]
+    # A package may be there twice, and the hole be real in one of them.
+    real = {(item.id, item.package) for item in report.vulnerabilities if not _is_calendar_noise(item, own)}
     return {
         (item.id, item.package): (
             f"fixed in {item.fixed}, which is from before {item.package} was renumbered in 2015; {item.version} is later"
         )
-        for item in report.vulnerabilities
-        if own and item.kind is PackageKind.PYTHON and item.package.lower() == own.lower() and _is_calendar_noise(item)
+        for item in noise
+        if (item.id, item.package) not in real
     }
 
 
-def _is_calendar_noise(item: Vulnerability) -> bool:
+def _is_calendar_noise(item: Vulnerability, own: str) -> bool:
+    if not own or item.kind is not PackageKind.PYTHON or item.package.lower() != own.lower():
+        return False
     fixed = [part.strip() for part in item.fixed.split(",") if part.strip()]
     major = item.version.split(".")[0]
     return (
