@@ -1,12 +1,18 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
+import bz2
+import gzip
 import io
 import json
+import lzma
 import shutil
+import struct
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -91,45 +97,32 @@ def test_state_tells_age_and_whether_a_newer_one_is_due(tmp_path: Path, source: 
     assert state.to_dict(NOW)["size"] == (source / "trivy.db").stat().st_size
 
 
+DAMAGE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "cut off": ("trivy.db", lambda given: given[:-100]),
+    "cut off at a page": ("trivy.db", lambda given: given[:-4096]),
+    "more than whole pages": ("trivy.db", lambda given: given + b"x"),
+    "beginning only": ("trivy.db", lambda given: given[:8192]),
+    "empty": ("trivy.db", lambda _: b""),
+    "another file": ("trivy.db", lambda _: b"SQLite format 3\0" + b"x" * 4080),
+    "another schema": ("metadata.json", lambda given: given.replace(b'"Version": 2', b'"Version": 1')),
+    "no age": ("metadata.json", lambda given: given.replace(b"UpdatedAt", b"Updated")),
+    "an age that says nothing": ("metadata.json", lambda given: given.replace(b"2026", b"0001")),
+    "metadata cut off": ("metadata.json", lambda given: given[:-3]),
+    "metadata of another kind": ("metadata.json", lambda _: b"[]"),
+    "metadata that is no text": ("metadata.json", lambda _: b"\xff\xfe"),
+}
+
+
 def spoil(source: Path, how: str) -> None:
-    path = source / "trivy.db"
-    metadata = json.loads((source / "metadata.json").read_text())
-    match how:
-        case "no database":
-            path.unlink()
-        case "no metadata":
-            (source / "metadata.json").unlink()
-        case "cut off":
-            path.write_bytes(path.read_bytes()[:-100])
-        case "empty":
-            path.write_bytes(b"")
-        case "another file":
-            path.write_bytes(b"SQLite format 3\0" + b"x" * 4080)
-        case "another schema":
-            (source / "metadata.json").write_text(json.dumps({**metadata, "Version": 1}))
-        case "no age":
-            (source / "metadata.json").write_text(json.dumps({**metadata, "UpdatedAt": "0001-01-01T00:00:00Z"}))
-        case "metadata cut off":
-            (source / "metadata.json").write_text(json.dumps(metadata)[:-3])
-        case "metadata of another kind":
-            (source / "metadata.json").write_text("[]")
+    if how.startswith("no file "):
+        (source / how.removeprefix("no file ")).unlink()
+        return
+    name, change = DAMAGE[how]
+    (source / name).write_bytes(change((source / name).read_bytes()))
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
-@pytest.mark.parametrize(
-    "how",
-    [
-        "no database",
-        "no metadata",
-        "cut off",
-        "empty",
-        "another file",
-        "another schema",
-        "no age",
-        "metadata cut off",
-        "metadata of another kind",
-    ],
-)
+@pytest.mark.parametrize("how", ["no file trivy.db", "no file metadata.json", *DAMAGE])
 def test_what_is_no_whole_database_is_refused_and_the_old_one_stays(
     tmp_path: Path, source: Path, kept: Database, how: str, *, packed: bool
 ) -> None:
@@ -159,16 +152,94 @@ def test_archives_that_are_none_or_far_too_much_are_refused(
     assert "trivy.db is larger than 4096 bytes" in caught.value.details
 
 
-@pytest.mark.parametrize("what", ["blob", "index"])
-def test_a_damaged_layout_is_refused(tmp_path: Path, source: Path, kept: Database, what: str) -> None:
-    given = layout(source, tmp_path / "layout")
-    if what == "blob":
-        blob = max((given / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
-        blob.write_bytes(blob.read_bytes()[:-1] + b"x")
-    else:
-        (given / "index.json").write_text('{"manifests": []}')
-    with pytest.raises(FailedError, match="cannot be used"):
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("where", [0.4, 0.8, None], ids=["middle", "later", "checksum cut off"])
+def test_an_archive_with_damage_anywhere_is_refused(
+    tmp_path: Path, source: Path, kept: Database, compress: Callable[[bytes], bytes], where: float | None
+) -> None:
+    before = kept.state()
+    with (source / "trivy.db").open("ab") as file:
+        file.write(Random(1).randbytes(1 << 18))  # noqa: S311 - what does not shrink is stored as it is
+    given = archive(source, tmp_path / "db.tar")
+    content = compress(gzip.decompress(given.read_bytes()))
+    at = int(len(content) * (where or 0))
+    given.write_bytes(content[:at] + b"\xff" * 16 + content[at + 16 :] if where else content[:-4])
+    with pytest.raises(FailedError, match="the vulnerability database cannot be used"):
         kept.bring(given)
+    assert kept.state() == before
+
+
+def test_as_many_pages_are_wanted_as_the_later_transaction_has(tmp_path: Path, source: Path) -> None:
+    path = source / "trivy.db"
+    content = bytearray(path.read_bytes())
+    pages = len(content) // 4096
+    # The first page tells of an older transaction, in which the file was to be larger.
+    content[16 + 40 : 16 + 48] = struct.pack("<Q", pages + 9)
+    path.write_bytes(content)
+    assert Database(tmp_path / "cache").bring(source).size == len(content)
+    content[4096 + 16 + 40 : 4096 + 16 + 48] = struct.pack("<Q", pages + 1)
+    path.write_bytes(content)
+    with pytest.raises(FailedError, match="cannot be used") as caught:
+        Database(tmp_path / "cache").bring(source)
+    assert caught.value.details == f"trivy.db ({len(content)} bytes) is no whole bbolt file"
+
+
+def test_metadata_that_never_ends_is_refused(source: Path, kept: Database) -> None:
+    (source / "metadata.json").write_text(json.dumps({"Version": 2, "UpdatedAt": "x" * (1 << 16)}))
+    with pytest.raises(FailedError, match="cannot be used") as caught:
+        kept.bring(source)
+    assert caught.value.details == "metadata.json is larger than 65536 bytes"
+
+
+def test_a_bomb_behind_the_last_member_is_refused(
+    tmp_path: Path, source: Path, kept: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = archive(source, tmp_path / "db.tar.gz")
+    with gzip.open(given, "ab") as file:
+        file.write(b"\0" * (1 << 20))
+    monkeypatch.setattr(module, "_MAX_BYTES", 1 << 19)
+    with pytest.raises(FailedError, match="cannot be used") as caught:
+        kept.bring(given)
+    assert caught.value.details.endswith("goes on for more than 524288 bytes behind its last member")
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["{", "[]", '{"manifests": []}', '{"manifests": [{"digest": "sha256:"}]}', '{"manifests": [{"digest": ".."}]}'],
+)
+def test_an_odd_layout_is_refused(tmp_path: Path, source: Path, kept: Database, index: str) -> None:
+    given, before = layout(source, tmp_path / "layout"), kept.state()
+    (given / "index.json").write_text(index)
+    with pytest.raises(StackwayError):
+        kept.bring(given)
+    assert kept.state() == before
+
+
+def test_a_layout_with_a_damaged_layer_is_refused(tmp_path: Path, source: Path, kept: Database) -> None:
+    given = layout(source, tmp_path / "layout")
+    blob = max((given / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    with pytest.raises(FailedError, match="cannot be used") as caught:
+        kept.bring(given)
+    assert f"the blob sha256:{blob.name} is missing or damaged" in caught.value.details
+
+
+def test_a_folder_in_place_of_the_file_is_refused(source: Path, kept: Database) -> None:
+    (source / "trivy.db").unlink()
+    (source / "trivy.db").mkdir()
+    with pytest.raises(FailedError, match="cannot be used"):
+        kept.bring(source)
+
+
+@pytest.mark.parametrize("left", [None, "", "{", "[]", '{"digest": "sha256:0"}'])
+def test_a_database_that_trivy_itself_fetched_can_be_used(tmp_path: Path, source: Path, left: str | None) -> None:
+    database = Database(tmp_path / "cache")
+    shutil.copytree(source, database.folder)
+    if left is not None:
+        (database.folder / "stackway-source.json").write_text(left)
+    facts = database.state().facts
+    assert (facts.source, facts.digest) == ("put here by other means", digest_file(source / "trivy.db"))
+    assert database.state().facts == facts
 
 
 def test_a_file_put_there_by_other_means_is_noticed(kept: Database, source: Path) -> None:
@@ -184,12 +255,15 @@ def test_a_file_put_there_by_other_means_is_noticed(kept: Database, source: Path
 
 @dataclass(frozen=True)
 class Downloads:
-    """A scanner that gets this database, or fails."""
+    """A scanner that gets this database; without one it fails, or says nothing and brings nothing."""
 
     given: advisories.Database | None
+    is_silent: bool = False
 
     def download(self, repository: str, cache: Path, timeout: float) -> None:
         assert timeout
+        if self.is_silent:
+            return
         if self.given is None:
             raise FailedError("trivy ended with exit code 1", details=f"no such host: {repository}")
         self.given.write(cache / "db")
@@ -199,6 +273,7 @@ def test_update_replaces_the_database_and_names_its_source(kept: Database) -> No
     state = kept.update(Downloads(GIVEN), "registry.example/trivy-db", 5.0)
     assert (state.facts.updated, state.facts.source) == ("2026-11-23T00:00:00Z", "registry.example/trivy-db")
     assert kept.update(Downloads(GIVEN), "", 5.0).facts.source == "Trivy's own registries"
+    assert {path.name for path in kept.cache.iterdir()} == {"db", "db.lock"}
 
 
 def test_update_that_fails_leaves_the_database_that_is_there(kept: Database) -> None:
@@ -206,6 +281,8 @@ def test_update_that_fails_leaves_the_database_that_is_there(kept: Database) -> 
     with pytest.raises(UnavailableError, match="no newer vulnerability database can be fetched") as caught:
         kept.update(Downloads(None), "registry.example", 5.0)
     assert "no such host: registry.example" in caught.value.details
+    with pytest.raises(FailedError, match="cannot be used"):
+        kept.update(Downloads(None, is_silent=True), "", 5.0)
     broken = replace(GIVEN, updated=NOW.replace(year=1))
     with pytest.raises(StackwayError, match="cannot be used"):
         kept.update(Downloads(broken), "", 5.0)

@@ -1,7 +1,9 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
+from collections import Counter
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,27 +13,18 @@ from hypothesis import strategies as st
 from buildkit.scan.gate import Case, Judgement, Outcome, Verdict, describe, judge, parse_moment, unused
 from buildkit.scan.origin import Origin
 from buildkit.scan.policy import Exemption, Policy, Rules
-from buildkit.scan.report import Licence, Misconfiguration, PackageKind, ScanReport, Secret, Severity
+from buildkit.scan.report import PackageKind, ScanReport, Severity
 from tests.fakes.scanned import LAYER, NOW, POLICY, hole, report
+from tests.fakes.scans import GPL, ROOT, SECRET, exemption, policy
 
 PLACE = "policies/exceptions.yaml:5"
-SECRET = Secret("/etc/x.conf", 3, "aws-access-key-id", Severity.CRITICAL, "a key", LAYER)
-GPL = Licence(PackageKind.PYTHON, "requests", "AGPL-3.0-only", "forbidden")
-ROOT = Misconfiguration("DS-0002", 4, Severity.HIGH, "root", "runs as root", "Add USER.")
-
-
-def policy(**changes: Any) -> Policy:
-    return Policy.model_validate({**POLICY.model_dump(mode="json", by_alias=True), **changes})
-
-
-def exemption(**changes: Any) -> Exemption:
-    given = {"id": "CVE-1-1", "package": "requests", "owner": "Ann", "reason": "not ours", "expires": "2026-12-24"}
-    return Exemption.model_validate({**given, **changes})
+DOCKERFILES = [{"severity": ["high"], "action": "fail"}]
 
 
 def verdict(found: ScanReport, rules: Policy = POLICY, *exemptions: Exemption, now: datetime = NOW) -> Verdict:
     placed = tuple((item, PLACE) for item in exemptions)
-    origins = {"python requests": Origin("lock:7", "layer 3: shared", "Take {version}.")}
+    advice = "Raise the override in series.yaml:25 to {version}."
+    origins = {"python requests": Origin("service.yaml:10 (lock:7)", "layer 3: shared", advice)}
     return judge(Case(found, Rules(rules, placed, "sha256:0"), origins, {}, now))
 
 
@@ -45,6 +38,46 @@ def test_verdict_is_the_same_in_whatever_order_findings_come(holes: list[Any]) -
     first = verdict(report("nova:2026.1", *sorted(holes)))
     again = verdict(report("nova:2026.1", *holes))
     assert first == again
+
+
+@given(st.randoms(use_true_random=False))
+def test_verdict_over_findings_of_all_kinds_has_no_order(chance: Random) -> None:
+    def shuffled(items: list[Any]) -> tuple[Any, ...]:
+        return tuple(chance.sample(items, len(items)))
+
+    rules = policy(licences=[{"categories": ["forbidden"], "action": "fail"}], misconfigurations=DOCKERFILES)
+    found = replace(
+        report("nova:2026.1", *shuffled([hole(f"CVE-1-{n}") for n in range(3)])),
+        secrets=shuffled([SECRET, replace(SECRET, line=9)]),
+        licences=shuffled([GPL, replace(GPL, package="urllib3")]),
+        misconfigurations=shuffled([ROOT, replace(ROOT, id="DS-0026")]),
+    )
+    exemptions = shuffled([exemption(), exemption(id="CVE-1-2"), exemption(id="DS-0002", package=None)])
+    judged = verdict(found, rules, *exemptions)
+    assert judged == verdict(found.sorted(), rules, *sorted(exemptions, key=lambda item: item.id))
+    assert Counter(item.outcome for item in judged.judgements) == {Outcome.FAILED: 6, Outcome.EXCEPTED: 3}
+
+
+@pytest.mark.parametrize(
+    ("rules", "outcome"),
+    [
+        ([{"severity": ["high"], "action": "pass"}, {"severity": ["high"], "action": "fail"}], Outcome.PASSED),
+        ([{"severity": ["high"], "action": "fail"}, {"severity": ["high"], "action": "pass"}], Outcome.FAILED),
+        ([{"severity": ["low"], "action": "fail"}, {"severity": ["high"], "action": "warn"}], Outcome.WARNED),
+        ([], Outcome.PASSED),
+    ],
+)
+def test_a_later_rule_changes_nothing(rules: list[dict[str, Any]], outcome: Outcome) -> None:
+    assert only(report("nova:2026.1", hole("CVE-1-1")), policy(vulnerabilities=rules)).outcome is outcome
+    found = replace(report("nova:2026.1"), misconfigurations=(ROOT,))
+    assert only(found, policy(misconfigurations=rules)).outcome is outcome
+
+
+@pytest.mark.parametrize(("fix", "failing"), [("available", ["3.0"]), ("none", [""]), ("any", ["", "3.0"])])
+def test_a_rule_may_ask_whether_there_is_a_fix(fix: str, failing: list[str]) -> None:
+    rules = policy(vulnerabilities=[{"severity": ["high"], "fix": fix, "action": "fail"}])
+    items = {fixed: only(report("nova:2026.1", hole("CVE-1-1", fixed=fixed)), rules) for fixed in ("", "3.0")}
+    assert [fixed for fixed, item in items.items() if item.outcome is Outcome.FAILED] == failing
 
 
 @pytest.mark.parametrize(
@@ -67,7 +100,8 @@ def test_the_first_rule_that_matches_decides(severity: str, fixed: str, outcome:
 def test_reason_and_remedy_name_rule_line_and_version() -> None:
     item = only(report("nova:2026.1", hole("CVE-1-1")))
     assert item.reason == "high, fixed in 3.0, public for 326 days (rule 1 of prod)"
-    assert (item.origin, item.layer, item.remedy) == ("lock:7", "layer 3: shared", "Take 3.0.")
+    assert (item.origin, item.layer) == ("service.yaml:10 (lock:7)", "layer 3: shared")
+    assert item.remedy == "Raise the override in series.yaml:25 to 3.0."
 
 
 @pytest.mark.parametrize(
@@ -95,7 +129,9 @@ def test_a_rule_may_be_about_one_kind_of_packages() -> None:
 
 def test_no_policy_and_no_exception_lets_a_secret_pass() -> None:
     found = replace(report("nova:2026.1"), secrets=(SECRET,))
-    item = only(found, policy(vulnerabilities=[]), exemption(id="AWS-ACCESS-KEY-ID", package=None))
+    excused = exemption(id=SECRET.rule, package=None, justification="component_not_present")
+    assert not verdict(found, policy(vulnerabilities=[]), excused).is_passed
+    item = only(found, policy(vulnerabilities=[]), excused)
     assert (item.outcome, item.subject) == (Outcome.FAILED, "/etc/x.conf:3")
     assert "give the secret another value" in item.remedy
 
@@ -116,7 +152,7 @@ def test_licences_are_judged_by_name_and_category(rule: dict[str, Any], outcome:
 
 def test_misconfiguration_is_judged_by_severity_and_can_be_excepted() -> None:
     found = replace(report("nova:2026.1"), misconfigurations=(ROOT,))
-    rules = policy(misconfigurations=[{"severity": ["high"], "action": "fail"}])
+    rules = policy(misconfigurations=DOCKERFILES)
     assert only(found, rules).outcome is Outcome.FAILED
     assert only(found, rules).remedy == "Add USER."
     assert only(found, rules, exemption(id="DS-0002", package=None)).outcome is Outcome.EXCEPTED
@@ -157,18 +193,48 @@ def test_an_exception_is_only_about_what_it_names(changes: dict[str, Any], *, co
         (timedelta(hours=24), "refuse", Outcome.PASSED, ()),
         (timedelta(hours=25), "refuse", Outcome.ERRORED, ("the database is 25 hours old, 24h are allowed",)),
         (timedelta(days=3), "warn", Outcome.PASSED, ("the database is 3 days old, 24h are allowed",)),
-        (None, "refuse", Outcome.ERRORED, ("the database does not say how old it is",)),
     ],
 )
 def test_a_stale_database_is_never_silent(
-    age: timedelta | None, when: str, outcome: Outcome, reasons: tuple[str, ...]
+    age: timedelta, when: str, outcome: Outcome, reasons: tuple[str, ...]
 ) -> None:
     found = report("nova:2026.1")
-    updated = (NOW - age).isoformat() if age is not None else "0001-01-01T00:00:00Z"
-    key = replace(found.key, database=replace(found.key.database, updated=updated))
+    key = replace(found.key, database=replace(found.key.database, updated=(NOW - age).isoformat()))
     judged = verdict(replace(found, key=key), policy(database={"maxAge": "24h", "whenStale": when}))
     assert (judged.outcome, judged.reasons) == (outcome, reasons)
     assert judged.is_passed is (outcome is Outcome.PASSED)
+
+
+@pytest.mark.parametrize("updated", ["", "yesterday", "0001-01-01T00:00:00Z"])
+def test_a_database_without_an_age_is_no_fresh_one(updated: str) -> None:
+    found = report("nova:2026.1")
+    key = replace(found.key, database=replace(found.key.database, updated=updated))
+    told = ("the database does not say how old it is",)
+    refused = verdict(replace(found, key=key), policy(database={"whenStale": "refuse"}))
+    assert (refused.outcome, refused.reasons, refused.is_passed) == (Outcome.ERRORED, told, False)
+    assert verdict(replace(found, key=key), policy(database={"whenStale": "warn"})).reasons == told
+
+
+def test_a_stale_database_is_an_error_even_when_a_rule_says_no() -> None:
+    late = NOW + timedelta(days=9)
+    judged = verdict(report("nova:2026.1", hole("CVE-1-1")), now=late)
+    assert (judged.outcome, judged.is_passed) == (Outcome.ERRORED, False)
+    stale, failed = judged.reasons
+    assert stale == "the database is 9 days old, 24h are allowed"
+    assert failed.startswith("CVE-1-1 in requests 2.0: high, fixed in 3.0")
+    warned = verdict(report("nova:2026.1", hole("CVE-1-1")), policy(database={"whenStale": "warn"}), now=late)
+    assert (warned.outcome, len(warned.reasons)) == (Outcome.FAILED, 2)
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_only_what_passed_may_go_on(outcome: Outcome) -> None:
+    assert replace(verdict(report("nova:2026.1")), outcome=outcome).is_passed is (outcome is Outcome.PASSED)
+
+
+def test_an_exception_speaks_for_a_warning_and_leaves_what_passes() -> None:
+    warned = report("nova:2026.1", hole("CVE-1-1", fixed=""))
+    assert only(warned, POLICY, exemption()).outcome is Outcome.EXCEPTED
+    assert only(report("nova:2026.1", hole("CVE-1-1", severity="low")), POLICY, exemption()).outcome is Outcome.PASSED
 
 
 def test_a_hole_that_does_not_touch_the_image_needs_nothing() -> None:
@@ -186,6 +252,17 @@ def test_exceptions_that_nothing_needs_are_named() -> None:
     assert unused(rules, [report("nova:2026.1", hole("CVE-1-1"))]) == [
         "x:2: nothing needs the exception for CVE-9-9; remove it"
     ]
+
+
+def test_exceptions_that_licences_and_dockerfiles_need_are_not_named() -> None:
+    licence = replace(GPL, name="BSD-4-Clause")
+    found = replace(report("nova:2026.1"), licences=(licence,), misconfigurations=(ROOT,))
+    needed = (exemption(id="BSD-4-Clause"), exemption(id="DS-0002", package=None))
+    rules = policy(licences=[{"names": ["BSD-4-Clause"], "action": "fail"}], misconfigurations=DOCKERFILES)
+    assert {item.outcome for item in verdict(found, rules, *needed).judgements} == {Outcome.EXCEPTED}
+    placed = tuple((item, PLACE) for item in needed)
+    assert unused(Rules(rules, placed, ""), [found]) == []
+    assert len(unused(Rules(rules, placed, ""), [report("nova:2026.1")])) == 2
 
 
 def test_the_layer_is_that_of_the_finding() -> None:
@@ -215,7 +292,3 @@ def test_verdict_names_the_digests_of_what_it_is_made_from() -> None:
     assert content["digest"] == found.key.digest
     assert content["report"] == found.digest
     assert (content["kind"], content["policy"], content["database"]) == ("Verdict", "prod", found.key.database.digest)
-
-
-def test_exception_ends_at_the_beginning_of_its_day() -> None:
-    assert exemption(expires=date(2026, 12, 24)).ends == datetime(2026, 12, 24, tzinfo=UTC)

@@ -87,6 +87,19 @@ def test_what_another_package_brings_along_is_led_back_to_that_one() -> None:
     assert "9.1" not in origin.remedy("9.1")
 
 
+def test_a_secret_in_a_package_of_an_unknown_layer_still_has_its_owner() -> None:
+    path = f"/{SITE}/requests/key.pem"
+    secret = Secret(path, 1, "rule", Severity.CRITICAL, "a key", "sha256:unheard")
+    content = replace(report("nova:2026.1"), packages=(package("requests", SHARED),), secrets=(secret,))
+    assert origins(SOURCES, content)[f"file {path}"] == Origin("the package requests", "", "")
+
+
+def test_what_came_by_no_lock_has_no_origin() -> None:
+    stray = package("stray", SHARED, path=f"{SITE}/stray-1.0.dist-info/METADATA")
+    carried = package("zipp", SHARED, path=f"{SITE}/unheard/_vendor/zipp-3.19.2.dist-info/METADATA")
+    assert [key for key in found(stray, carried) if "stray" in key or "zipp" in key] == []
+
+
 def test_layers_are_named_after_most_of_their_packages() -> None:
     packages = (
         package("libssl3t64", BASE, kind=PackageKind.DEBIAN),
@@ -106,12 +119,14 @@ def test_layers_are_named_after_most_of_their_packages() -> None:
         ("/etc/nova/api-paste.ini", "images/nova/service.yaml:20"),
         (f"/{SITE}/requests/data.txt", "the package requests"),
         (f"/{SITE}/oslo_config-10.3.0.dist-info/x", "the package oslo.config"),
+        (f"/{SITE}/six.py", "the package six"),
         (f"/{SITE}/unheard/x", ""),
         ("/etc/passwd", ""),
     ],
 )
 def test_a_secret_is_led_back_to_what_brought_its_file(path: str, place: str) -> None:
-    origin = found(package("requests", SHARED), package("oslo.config", SHARED), secrets=(path,))[f"file {path}"]
+    packages = (package(name, SHARED) for name in ("requests", "oslo.config", "six"))
+    origin = found(*packages, secrets=(path,))[f"file {path}"]
     assert (origin.place, origin.layer) == (place, "layer 3: ADD files/nova.tar /")
 
 

@@ -25,6 +25,11 @@ OTHER = replace(LAST.key.database, updated="2026-11-23T06:00:00Z", digest="sha25
             ScanKind.REJUDGE,
             "the database is another (2026-11-22T18:00:00Z \N{RIGHTWARDS ARROW} 2026-11-23T06:00:00Z)",
         ),
+        (
+            {"database": replace(LAST.key.database, source="a mirror")},
+            ScanKind.REJUDGE,
+            "the database is another (2026-11-22T18:00:00Z \N{RIGHTWARDS ARROW} 2026-11-22T18:00:00Z)",
+        ),
         ({"database": OTHER, "scanner": "0.77.0"}, ScanKind.SCAN, "the scanner is another"),
     ],
 )

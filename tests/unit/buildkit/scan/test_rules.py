@@ -43,7 +43,10 @@ def test_policies_of_the_repository_can_be_used(name: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"vulnerabilites": []}, "prod.yaml:13: unknown key 'vulnerabilites'"),
+        (
+            {"vulnerabilites": []},
+            "policies/prod.yaml:13: unknown key 'vulnerabilites'\n    Did you mean 'vulnerabilities'?",
+        ),
         (
             {"vulnerabilities": [{"severity": ["hihg"], "action": "fail"}]},
             "prod.yaml:7: 'vulnerabilities.0.severity.0'",
@@ -65,7 +68,10 @@ def test_an_unusable_policy_is_named_with_its_line(tmp_path: Path, changes: dict
         ({"reason": "two\nlines"}, "exceptions.0.reason"),
         ({"expires": "soon"}, "exceptions.0.expires"),
         ({"id": "cve-1"}, "exceptions.0.id"),
-        ({"expired_at": "2027-01-01"}, "unknown key 'exceptions.0.expired_at'"),
+        (
+            {"expire": "2027-01-01"},
+            "exceptions.yaml:10: unknown key 'exceptions.0.expire'\n    Did you mean 'expires'?",
+        ),
         ({"package": None}, "the exception for CVE-1-1 names no package"),
         ({"justification": "because"}, "exceptions.0.justification"),
         ({"policies": ["prdo"]}, "there is no policy 'prdo'\n    Did you mean 'prod'?"),
@@ -134,6 +140,27 @@ def test_digest_changes_with_policy_and_exceptions_that_hold_for_it(tmp_path: Pa
     assert digest({**POLICY, "summary": "another"}) != first
     assert digest(POLICY, EXCEPTION) != first
     assert digest(POLICY, {**EXCEPTION, "policies": ["dev"]}) == first
+
+
+def test_digest_is_of_what_the_rules_say_and_not_of_how_they_are_written(tmp_path: Path) -> None:
+    first = load_rules(write(tmp_path, POLICY, EXCEPTION), "prod", NOW)
+    for file in ("prod.yaml", "exceptions.yaml"):
+        path = tmp_path / "policies" / file
+        path.write_text(f"# a comment\n\n{json.dumps(json.loads(path.read_text()), indent=3)}\n")
+    again = load_rules(tmp_path, "prod", NOW + timedelta(days=1))
+    assert again.digest == first.digest
+    assert again.exceptions[0][1] == "policies/exceptions.yaml:7"
+    assert load_rules(write(tmp_path, POLICY, {**EXCEPTION, "owner": "Bob"}), "prod", NOW).digest != first.digest
+
+
+def test_a_checkout_without_policies_says_so(tmp_path: Path) -> None:
+    told = refusal(tmp_path)
+    assert "there is no policy 'prod'\nthere are: none in policies/\nWrite policies/prod.yaml." in told
+
+
+@pytest.mark.parametrize("name", ["exceptions", "../policies/prod", ""])
+def test_no_other_file_is_read_as_a_policy(tmp_path: Path, name: str) -> None:
+    assert f"there is no policy {name!r}" in refusal(write(tmp_path, POLICY), name)
 
 
 def test_an_exception_that_ends_soon_is_told_of(tmp_path: Path) -> None:

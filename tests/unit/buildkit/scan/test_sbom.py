@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from buildkit.scan.sbom import normalise
 from stackway.errors import FailedError
@@ -52,8 +54,9 @@ def bom(seed: int) -> dict[str, Any]:
     }
 
 
-def test_two_lists_of_an_image_are_equal_to_the_byte() -> None:
-    first, second = (canonical_json(normalise(bom(seed), "nova:2026.1", DIGEST)) for seed in (1, 2))
+@given(st.integers(2, 1 << 32))
+def test_two_lists_of_an_image_are_equal_to_the_byte(seed: int) -> None:
+    first, second = (canonical_json(normalise(bom(number), "nova:2026.1", DIGEST)) for number in (1, seed))
     assert first == second
 
 
@@ -78,9 +81,27 @@ def test_another_image_has_another_serial_number() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{}, {"metadata": {}}, {**bom(1), "components": [{}]}, {**bom(1), "dependencies": [{"ref": "nothing"}]}],
-    ids=["nothing", "no root", "a part without a name", "a reference to nothing"],
+    [
+        {},
+        [],
+        None,
+        {"metadata": {}},
+        {**bom(1), "components": [{}]},
+        {**bom(1), "components": ["egg"]},
+        {**bom(1), "components": [{"bom-ref": 5}]},
+        {**bom(1), "dependencies": [{"ref": "nothing"}]},
+    ],
+    ids=[
+        "empty",
+        "a list",
+        "nothing",
+        "no root",
+        "a part without a name",
+        "a part that is a word",
+        "a name that is a number",
+        "a reference to nothing",
+    ],
 )
-def test_what_is_no_list_of_parts_is_an_error(wrong: dict[str, Any]) -> None:
+def test_what_is_no_list_of_parts_is_an_error(wrong: Any) -> None:
     with pytest.raises(FailedError, match=r"list of the parts of nova:2026\.1 cannot be used"):
         normalise(wrong, "nova:2026.1", DIGEST)

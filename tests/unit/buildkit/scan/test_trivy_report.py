@@ -22,7 +22,8 @@ BASH = {
 REQUESTS = {"Name": "requests", "Version": "2.0", "Layer": {"DiffID": SECOND}, "FilePath": "opt/requests/METADATA"}
 HOLE = {"VulnerabilityID": "CVE-1-1", "PkgName": "requests", "InstalledVersion": "2.0", "Severity": "HIGH"}
 SECRET = {"RuleID": "key", "Severity": "CRITICAL", "Title": "a key", "StartLine": 2, "Match": "hunter2", "Code": {}}
-REPORT = {
+BROKEN = {"ID": "DS-0002", "Severity": "HIGH", "Title": "root", "Message": "m", "CauseMetadata": {"StartLine": 4}}
+REPORT: dict[str, Any] = {
     "SchemaVersion": 2,
     "Metadata": {
         "OS": {"Family": "debian", "Name": "13.7"},
@@ -83,9 +84,8 @@ def test_a_hole_without_a_layer_has_that_of_its_package() -> None:
 
 
 def test_rules_that_a_file_breaks_are_found_by_its_name() -> None:
-    broken = {"ID": "DS-0002", "Severity": "HIGH", "Title": "root", "Message": "m", "CauseMetadata": {"StartLine": 4}}
     found = misconfigurations(
-        {"Results": [{"Class": "config", "Target": "0/Dockerfile", "Misconfigurations": [broken]}, {"Class": "other"}]},
+        {"Results": [{"Class": "config", "Target": "0/Dockerfile", "Misconfigurations": [BROKEN]}, {"Class": "other"}]},
         "the Dockerfiles",
     )
     assert [(item.id, item.line) for item in found["0/Dockerfile"]] == [("DS-0002", 4)]
@@ -108,31 +108,101 @@ def test_what_is_no_whole_report_is_an_error(text: str, told: str) -> None:
 
 
 def with_result(**changes: Any) -> dict[str, Any]:
-    return {**REPORT, "Results": [{"Target": "x", "Class": "lang-pkgs", **changes}]}
+    """Return a report with the packages of the system and one other result."""
+    return {**REPORT, "Results": [REPORT["Results"][0], {"Target": "x", "Class": "lang-pkgs", **changes}]}
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
         {**REPORT, "Results": [1]},
+        {**REPORT, "Results": "x"},
+        {**REPORT, "Results": 1},
         {**REPORT, "Metadata": 1},
+        {**REPORT, "Metadata": {"DiffIDs": [1]}},
         with_result(Packages=[{}]),
         with_result(Class="license", Licenses=[{}]),
         with_result(Secrets=[{**SECRET, "Severity": "terrible"}]),
         with_result(Secrets=[{"RuleID": "x"}]),
+        with_result(Packages=[{**REQUESTS, "Name": 5}]),
+        with_result(Packages=[{**REQUESTS, "FilePath": None}]),
+        with_result(Packages=[{**REQUESTS, "Layer": FIRST}]),
+        with_result(Secrets=[{**SECRET, "StartLine": "two"}]),
+        with_result(Class="license", Licenses=[{"PkgName": "bash", "Name": ["GPL"]}]),
     ],
 )
 def test_contents_of_another_shape_are_an_error(wrong: dict[str, Any]) -> None:
-    with pytest.raises(FailedError, match="report of nova cannot be used"):
+    with pytest.raises(FailedError, match="report of nova cannot be used") as caught:
         contents(wrong, "nova")
+    assert "Error: " in caught.value.details
 
 
-@pytest.mark.parametrize("wrong", [{}, {**HOLE, "Severity": "terrible"}, {**HOLE, "PkgIdentifier": 1}])
+@pytest.mark.parametrize("wrong", [{}, {**REPORT, "Results": None}, {**REPORT, "Results": REPORT["Results"][2:]}])
+def test_an_image_without_any_package_was_not_understood(wrong: dict[str, Any]) -> None:
+    with pytest.raises(FailedError, match="report of nova cannot be used") as caught:
+        contents(wrong, "nova")
+    assert caught.value.details == "it lists no package"
+
+
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [
+        ({"Version": "13.8+deb13u7"}, "13.8+deb13u7"),
+        ({"Version": "5.2.37", "Release": "2+b10"}, "5.2.37-2+b10"),
+        ({"Version": "1.2", "Release": "3", "Epoch": 2}, "2:1.2-3"),
+        ({"Version": "1.2", "Epoch": 0, "Release": ""}, "1.2"),
+        ({}, ""),
+    ],
+)
+def test_versions_of_debian_are_put_together(given: dict[str, Any], version: str) -> None:
+    results = [{"Class": "os-pkgs", "Packages": [{"Name": "bash", **given}]}]
+    (package,) = contents({**REPORT, "Results": results}, "nova").packages
+    assert (package.version, package.source) == (version, "bash")
+
+
+def test_a_hole_is_taken_as_trivy_writes_it() -> None:
+    written = {
+        **HOLE,
+        "PkgIdentifier": {"PURL": "pkg:pypi/requests@2.0", "UID": "1a"},
+        "FixedVersion": "2.1, 3.0",
+        "Status": "fixed",
+        "Layer": {"Digest": "sha256:0", "DiffID": FIRST},
+        "Title": "a hole",
+        "VendorSeverity": {"nvd": 3},
+        "PublishedDate": "2026-01-01T00:00:00Z",
+    }
+    (hole,) = vulnerabilities(with_result(Vulnerabilities=[written, written]), (), "nova")
+    told = (hole.fixed, hole.status, hole.published, hole.purl, hole.layer)
+    assert told == ("2.1, 3.0", "fixed", "2026-01-01T00:00:00Z", "pkg:pypi/requests@2.0", FIRST)
+    assert vulnerabilities({"Results": [{"Class": "config", "Vulnerabilities": [written]}]}, (), "nova") == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {**HOLE, "Severity": "terrible"},
+        {**HOLE, "PkgIdentifier": 1},
+        {**HOLE, "VulnerabilityID": None},
+        {**HOLE, "FixedVersion": ["3.0"]},
+        {**HOLE, "FixedVersion": 3.0},
+        {**HOLE, "PublishedDate": 5},
+    ],
+)
 def test_holes_of_another_shape_are_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(FailedError, match="report of nova cannot be used"):
-        vulnerabilities(with_result(Vulnerabilities=[wrong]), (), "nova")
+        vulnerabilities(with_result(Vulnerabilities=[HOLE, wrong]), (), "nova")
 
 
-def test_misconfigurations_of_another_shape_are_an_error() -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"Class": "config"},
+        {"Class": "config", "Target": "x", "Misconfigurations": [{"ID": "DS-0002"}]},
+        {"Class": "config", "Target": "x", "Misconfigurations": [{**BROKEN, "Severity": "terrible"}]},
+        {"Class": "config", "Target": "x", "Misconfigurations": [{**BROKEN, "Title": 5}]},
+    ],
+)
+def test_misconfigurations_of_another_shape_are_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(FailedError, match="report of x cannot be used"):
-        misconfigurations({"Results": [{"Class": "config"}]}, "x")
+        misconfigurations({"Results": [wrong]}, "x")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from buildkit.scan.policy import Exemption
 from buildkit.scan.report import PackageKind, Vulnerability
 from buildkit.scan.vex import calendar_noise, make_vex
 from tests.fakes.scanned import hole, report
+from tests.fakes.scans import exemption
 
 
 def noise(item: Vulnerability, own: str = "keystone") -> bool:
@@ -41,6 +41,15 @@ def test_only_the_images_own_distribution_was_renumbered() -> None:
     assert not noise(replace(old, package=""), own="")
 
 
+def test_a_hole_that_is_real_in_a_second_copy_is_no_noise() -> None:
+    new = replace(hole("CVE-1-1", "keystone", fixed="2012.1.1"), version="29.0.2")
+    old = replace(new, version="2011.1", purl="pkg:pypi/keystone@2011.1")
+    other = replace(new, id="CVE-1-2")
+    found = calendar_noise(report("keystone:2026.1", old, new, other), "keystone")
+    assert list(found) == [("CVE-1-2", "keystone")]
+    assert found["CVE-1-2", "keystone"].startswith("fixed in 2012.1.1, which is from before keystone was renumbered")
+
+
 def test_statement_names_the_image_by_digest_and_the_package_by_purl() -> None:
     item = hole("CVE-1-1", "keystone", fixed="2012.1.1")
     found = report("keystone:2026.1", item, hole("CVE-1-2"))
@@ -64,11 +73,22 @@ def test_statement_names_the_image_by_digest_and_the_package_by_purl() -> None:
 def test_an_exception_is_stated_only_when_it_says_why_nothing_is_affected(
     justification: str | None, stated: list[str]
 ) -> None:
-    given = {"id": "CVE-1-2", "package": "requests", "owner": "Ann", "reason": "not used", "expires": "2026-12-24"}
-    exemption = Exemption.model_validate({**given, "justification": justification})
-    found = make_vex(report("nova:2026.1", hole("CVE-1-1"), hole("CVE-1-2")), {}, [exemption])["statements"]
+    given = exemption(id="CVE-1-2", reason="not used", justification=justification)
+    found = make_vex(report("nova:2026.1", hole("CVE-1-1"), hole("CVE-1-2")), {}, [given])["statements"]
     assert [item["vulnerability"]["name"] for item in found] == stated
     assert all(item["impact_statement"] == "not used (Ann)" for item in found)
+
+
+def test_a_document_says_when_its_knowledge_was_made_and_not_when_it_was_written() -> None:
+    found = make_vex(report("nova:2026.1"), {}, [])
+    assert (found["timestamp"], found["statements"]) == ("2026-11-22T18:00:00Z", [])
+    assert found["@id"].startswith("urn:stackway:vex:sha256:")
+
+
+@pytest.mark.parametrize("changes", [{"package": "urllib3"}, {"id": "CVE-1-9"}])
+def test_an_exception_for_another_finding_states_nothing(changes: dict[str, str]) -> None:
+    given = exemption(justification="component_not_present", **changes)
+    assert make_vex(report("nova:2026.1", hole("CVE-1-1")), {}, [given])["statements"] == []
 
 
 def test_equal_knowledge_gives_an_equal_document() -> None:
