@@ -11,7 +11,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 API_VERSION: Literal["stackway/v1"] = "stackway/v1"
@@ -49,6 +49,13 @@ def _pattern(pattern: str) -> StringConstraints:
     return StringConstraints(strict=True, pattern=re.compile(pattern))
 
 
+def _written_day(value: object) -> object:
+    if not isinstance(value, str | date):
+        raise ValueError("a day is written as 2027-01-31")  # noqa: TRY004 - pydantic's way to say so
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_written_day)]
 Text = Annotated[
     str,
     StringConstraints(strict=True, min_length=1, max_length=500),
@@ -229,7 +236,7 @@ class Override(Shape):
     version: VersionNumber = Field(description="The version instead.")
     owner: Text = Field(description="Who decides when it expires.")
     reason: Text = Field(description="Why it is needed.")
-    expires: date = Field(description="The day from which it no longer holds.")
+    expires: Day = Field(description="The day from which it no longer holds.")
 
 
 class Condition(Shape):

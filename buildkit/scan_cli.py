@@ -58,7 +58,8 @@ def _images(session: Session) -> ExitCode:
         return _diff(session)
     checkout = open_checkout(session)
     services = select(session, checkout)
-    rules = load_rules(session.root, session.arguments.policy, clock.now())
+    known = [service.image for service in checkout.catalog.select([], None)]
+    rules = load_rules(session.root, session.arguments.policy, clock.now(), known)
     trivy = open_trivy(session)
     database = _database(session, trivy)
     prepared = scanning.prepare(checkout, services, trivy, database.facts, force=session.arguments.force)
@@ -85,7 +86,9 @@ def _judge(
     now = clock.now()
     verdicts = scanning.judge_all(checkout, prepared.contexts, results, rules, now)
     reports = [result.report for result in results if result.report]
-    for warning in (*policy.ending_soon(rules, now), *gate.unused(rules, reports)):
+    # Of images that were not looked at nobody knows what they need.
+    is_whole = len(reports) == len(checkout.catalog.select([], None))
+    for warning in (*policy.ending_soon(rules, now), *(gate.unused(rules, reports) if is_whole else ())):
         session.reporter.warn(warning)
     scanned = [
         summary.Scanned(

@@ -29,6 +29,7 @@ class Outcome(StrEnum):
     ERRORED = "errored"
 
 
+_CLOCKS_DIFFER = timedelta(hours=1)
 _BY_ACTION = {"fail": Outcome.FAILED, "warn": Outcome.WARNED, "pass": Outcome.PASSED}
 
 
@@ -134,6 +135,8 @@ def _stale(case: Case) -> Iterable[str]:
     moment = parse_moment(updated)
     if moment is None:
         yield "the database does not say how old it is"
+    elif moment > case.now + _CLOCKS_DIFFER:
+        yield f"the database is from {updated}, which is yet to come: a clock is wrong, here or where it was made"
     elif case.now - moment > seconds(limit):
         yield f"the database is {describe(case.now - moment)} old, {limit} are allowed"
 
@@ -273,7 +276,8 @@ def _subject(item: Finding) -> str:
 def _origin(case: Case, item: Finding) -> Origin:
     match item:
         case Vulnerability():
-            origin = case.origins.get(f"{item.kind} {item.package}", Origin())
+            name = f"{item.kind} {item.package}"
+            origin = case.origins.get(f"{name} {item.version}") or case.origins.get(name, Origin())
             layer = case.origins.get(f"layer {item.layer}")
             return replace(origin, layer=layer.layer) if layer else origin
         case Licence():

@@ -72,20 +72,25 @@ def origins(sources: Sources, report: ScanReport) -> dict[str, Origin]:
 
 
 def _same(package: Package, known: Mapping[str, Origin]) -> Iterator[tuple[str, Origin]]:
-    """Yield the origin of a package that locks spell differently, or that comes inside another one."""
-    key = f"{package.kind} {package.name}"
-    for name in (package.name, canonicalize_name(package.name)):
-        if origin := known.get(f"{package.kind} {name}"):
-            yield key, origin
-            return
+    """Yield the origin of a package that locks spell differently or, by its version, of one that another brings along."""
+    key, carrier = f"{package.kind} {package.name}", _carrier(package)
+    if carrier and (origin := known.get(f"{package.kind} {carrier}")):
+        advice = f"{carrier} brings it along; a later {carrier} is needed. {origin.advice}".replace(
+            "{version}", "that version"
+        )
+        place = f"{origin.place}, inside {carrier}"
+        yield f"{key} {package.version}", replace(origin, place=place, advice=advice)
+    elif not carrier and (origin := known.get(f"{package.kind} {canonicalize_name(package.name)}")):
+        yield key, origin
+
+
+def _carrier(package: Package) -> str:
+    """Return the package in whose folder this one lies; nothing when it stands by itself."""
     parts = package.path.split("/")
-    if "site-packages" in parts and (carrier := parts[parts.index("site-packages") + 1]):
-        name = canonicalize_name(carrier)
-        if origin := known.get(f"{package.kind} {name}"):
-            advice = f"{name} brings it along; a later {name} is needed. {origin.advice}".replace(
-                "{version}", "that version"
-            )
-            yield key, replace(origin, place=f"{origin.place}, inside {name}", advice=advice)
+    if "site-packages" not in parts[:-1]:
+        return ""
+    top = canonicalize_name(parts[parts.index("site-packages") + 1].partition("-")[0].removesuffix(".py"))
+    return "" if top == canonicalize_name(package.name) else top
 
 
 def layer_names(report: ScanReport, known: Mapping[str, Origin]) -> dict[str, str]:

@@ -8,13 +8,13 @@ Files: `policies/<name>.yaml` and `policies/exceptions.yaml`.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import combinations
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from buildkit.models import API_VERSION, Name, Shape, Text
+from buildkit.models import API_VERSION, Day, Name, Shape, Text
 from buildkit.scan.report import PackageKind, Severity
 from stackway.documents import Document
 from stackway.errors import Problem
@@ -24,8 +24,8 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 Age = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A(0|[1-9][0-9]{0,4})[mhdw]\Z"))]
 Action = Literal["fail", "warn", "pass"]
-VulnerabilityId = Annotated[
-    str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Z][A-Za-z0-9]*(-[A-Za-z0-9]+)+\Z"))
+FindingId = Annotated[
+    str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Z][A-Za-z0-9]*([.-][A-Za-z0-9]+)*\Z"))
 ]
 PackageName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Za-z0-9][A-Za-z0-9+._-]*\Z"))]
 ImageName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[a-z][a-z0-9-]*(:[0-9.]+)?\Z"))]
@@ -100,13 +100,13 @@ class Policy(Shape):
 class Exemption(Shape):
     """A finding that somebody answers for, until a day. What is not given here is not excepted."""
 
-    id: VulnerabilityId = Field(description="The hole, or the rule of a misconfiguration: `CVE-2026-12345`, `DS-0002`.")
+    id: FindingId = Field(description="The hole, or the rule of a misconfiguration: `CVE-2026-12345`, `DS-0002`.")
     package: PackageName | None = Field(None, description="The package, as the scanner names it; a hole needs one.")
     images: tuple[ImageName, ...] = Field((), description="`nova` or `nova:2026.1`; empty means all.")
     policies: tuple[Name, ...] = Field((), description="Environments it holds for; empty means all.")
     owner: Text = Field(description="Who answers for it.")
     reason: Text = Field(description="Why it may stay.")
-    expires: date = Field(description="The day from whose beginning (UTC) it no longer holds.")
+    expires: Day = Field(description="The day from whose beginning (UTC) it no longer holds.")
     justification: Justification | None = Field(
         None, description="Given when the image is not affected: it is then published as OpenVEX."
     )

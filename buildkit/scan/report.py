@@ -37,10 +37,11 @@ class Severity(StrEnum):
 
 
 class PackageKind(StrEnum):
-    """Where a package is from, which says how it is mended: another Debian version, or another version on the index."""
+    """Where a package is from, which says how it is mended: Debian, the Python index, or some other language's packages."""
 
     DEBIAN = "debian"
     PYTHON = "python"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, order=True)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads policies and exceptions from `policies/`. Strict: what the scanner would silently ignore is an error here."""
 
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
@@ -20,10 +21,11 @@ def policy_names(root: Path) -> list[str]:
     return sorted(path.stem for path in (root / FOLDER).glob("*.yaml") if path.name != EXCEPTIONS)
 
 
-def load_rules(root: Path, name: str, now: datetime) -> Rules:
-    """Return a policy and its exceptions. Raises WrongInputError with file and line for what cannot be used.
+def load_rules(root: Path, name: str, now: datetime, images: Collection[str] = ()) -> Rules:
+    """Return a policy and its exceptions; when `images` are given, exceptions may name no other.
 
-    That includes an exception whose day has come: it is a decision that somebody has to make again.
+    Raises WrongInputError with file and line for what cannot be used. That
+    includes an exception whose day has come: it is a decision that somebody has to make again.
     """
     known = policy_names(root)
     if name not in known:
@@ -40,6 +42,8 @@ def load_rules(root: Path, name: str, now: datetime) -> Rules:
         problem = Problem(f"name is {policy.name!r}, but the file is {name!r}'s", document.place(("name",)))
         raise WrongInputError.from_problems(f"{file} cannot be used", [problem])
     given, source = load_exemptions(root, now)
+    if images and (problems := _unknown_images(given, source, images)):
+        raise WrongInputError.from_problems(f"{FOLDER}/{EXCEPTIONS} cannot be used", problems)
     placed = tuple(
         (item, str(source.place(("exceptions", index, "id"))))
         for index, item in enumerate(given.exceptions)
@@ -74,5 +78,20 @@ def _unknown(root: Path, given: Exemptions, document: Document) -> list[Problem]
         )
         for index, item in enumerate(given.exceptions)
         for name in item.policies
+        if name not in known
+    ]
+
+
+def _unknown_images(given: Exemptions, document: Document, images: Collection[str]) -> list[Problem]:
+    """Return a problem for each image that an exception names and that is not there: it would protect nothing, silently."""
+    known = sorted({*images, *(image.partition(":")[0] for image in images)})
+    return [
+        Problem(
+            f"there is no image {name!r}",
+            document.place(("exceptions", index, "images")),
+            f"Did you mean {nearest(name, known)!r}?" if nearest(name, known) else "",
+        )
+        for index, item in enumerate(given.exceptions)
+        for name in item.images
         if name not in known
     ]

@@ -23,7 +23,6 @@ from buildkit.scan.report import (
 from stackway.errors import FailedError
 
 SCHEMA_VERSION = 2
-_KINDS = {"os-pkgs": PackageKind.DEBIAN, "lang-pkgs": PackageKind.PYTHON}
 _LICENCE_TARGETS = {"OS Packages": PackageKind.DEBIAN}
 
 Row = TypeVar("Row", Layer, Package, Vulnerability, Secret, Licence, Misconfiguration)
@@ -82,7 +81,7 @@ def vulnerabilities(report: Mapping[str, Any], packages: tuple[Package, ...], wh
         found = {
             _vulnerability(item, kind, layers)
             for result in report.get("Results") or []
-            if (kind := _KINDS.get(result.get("Class", "")))
+            if (kind := _kind(result))
             for item in result.get("Vulnerabilities") or []
         }
         return tuple(sorted(found))
@@ -117,8 +116,19 @@ def _instruction(text: str) -> str:
     return " ".join(text.removesuffix("# buildkit").split())
 
 
+def _kind(result: Mapping[str, Any]) -> PackageKind | None:
+    """Return the kind of packages a part of the report is about; None when it is about none."""
+    match result.get("Class"):
+        case "os-pkgs":
+            return PackageKind.DEBIAN
+        case "lang-pkgs":
+            return PackageKind.PYTHON if result.get("Type") == "python-pkg" else PackageKind.OTHER
+        case _:
+            return None
+
+
 def _packages(result: Mapping[str, Any]) -> Iterator[Package]:
-    kind = _KINDS.get(result.get("Class", ""))
+    kind = _kind(result)
     if kind is None:
         return
     for item in result.get("Packages") or []:

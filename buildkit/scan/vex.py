@@ -54,10 +54,12 @@ def make_vex(
     report: ScanReport, noise: Mapping[tuple[str, str], str], exemptions: Sequence[Exemption]
 ) -> dict[str, Any]:
     """Return the OpenVEX document of an image. Its time is that of the database, the moment whose knowledge it states."""
-    statements = sorted(
-        [*_noise(report, noise), *_exempted(report, exemptions)],
-        key=lambda item: (item["vulnerability"]["name"], item["products"][1]["@id"]),
-    )
+    # A package may lie in two layers; what is true of it is said once.
+    said = {
+        (item["vulnerability"]["name"], item["products"][1]["@id"]): item
+        for item in (*_exempted(report, exemptions), *_noise(report, noise))
+    }
+    statements = [said[key] for key in sorted(said)]
     content = {
         "@context": CONTEXT,
         "author": "Stackway",

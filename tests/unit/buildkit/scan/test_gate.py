@@ -265,6 +265,19 @@ def test_exceptions_that_licences_and_dockerfiles_need_are_not_named() -> None:
     assert len(unused(Rules(rules, placed, ""), [report("nova:2026.1")])) == 2
 
 
+def test_the_origin_is_that_of_the_version() -> None:
+    origins = {"python requests": Origin("lock:7"), "python requests 2.0": Origin("lock:9, inside setuptools")}
+    case = Case(report("nova:2026.1", hole("CVE-1-1")), Rules(POLICY, (), ""), origins, {}, NOW)
+    assert judge(case).judgements[0].origin == "lock:9, inside setuptools"
+
+
+def test_a_database_from_the_future_is_never_fresh() -> None:
+    found = report("nova:2026.1")
+    for ahead, outcome in ((timedelta(hours=1), Outcome.PASSED), (timedelta(hours=2), Outcome.ERRORED)):
+        key = replace(found.key, database=replace(found.key.database, updated=(NOW + ahead).isoformat()))
+        assert verdict(replace(found, key=key)).outcome is outcome
+
+
 def test_the_layer_is_that_of_the_finding() -> None:
     origins = {"python requests": Origin("lock:7", "wrong", ""), f"layer {LAYER}": Origin("", "layer 2: right", "")}
     case = Case(report("nova:2026.1", hole("CVE-1-1")), Rules(POLICY, (), ""), origins, {}, NOW)

@@ -81,10 +81,19 @@ def test_a_package_is_found_under_any_spelling() -> None:
 
 def test_what_another_package_brings_along_is_led_back_to_that_one() -> None:
     inside = package("zipp", SHARED, path=f"{SITE}/setuptools/_vendor/zipp-3.19.2.dist-info/METADATA")
-    origin = found(inside)["python zipp"]
+    origin = found(inside)["python zipp 1.0"]
     assert origin.place == f"{PYTHON}:7, inside setuptools"
     assert origin.remedy("9.1").startswith("setuptools brings it along; a later setuptools is needed.")
     assert "9.1" not in origin.remedy("9.1")
+
+
+def test_a_copy_inside_another_package_is_not_taken_for_the_one_that_is_locked() -> None:
+    own = package("requests", SHARED, path=f"{SITE}/requests-2.0.dist-info/METADATA")
+    copy = replace(own, version="0.9", path=f"{SITE}/setuptools/_vendor/requests-0.9.dist-info/METADATA")
+    origin = found(own, copy)
+    assert origin["python requests"].place == f"{PYTHON}:6"
+    assert origin["python requests 0.9"].place == f"{PYTHON}:7, inside setuptools"
+    assert "python requests 1.0" not in origin
 
 
 def test_a_secret_in_a_package_of_an_unknown_layer_still_has_its_owner() -> None:

@@ -124,6 +124,23 @@ def test_an_unknown_policy_is_answered_with_the_nearest(tmp_path: Path) -> None:
     assert "Did you mean 'prod'?" in told
 
 
+def test_an_exception_for_an_image_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    root = write(tmp_path, POLICY, {**EXCEPTION, "images": ["nvoa", "nova:2026.1", "nova"]})
+    with pytest.raises(WrongInputError) as caught:
+        load_rules(root, "prod", NOW, ["nova:2026.1"])
+    assert "there is no image 'nvoa'\n    Did you mean 'nova'?" in caught.value.details
+    assert caught.value.details.count("there is no image") == 1
+
+
+def test_a_licence_can_be_excepted(tmp_path: Path) -> None:
+    root = write(tmp_path, POLICY, {**EXCEPTION, "id": "AGPL-3.0-only"})
+    assert load_rules(root, "prod", NOW).exceptions[0][0].id == "AGPL-3.0-only"
+
+
+def test_a_day_is_written_as_a_day(tmp_path: Path) -> None:
+    assert "a day is written as 2027-01-31" in refusal(write(tmp_path, POLICY, {**EXCEPTION, "expires": 20270101}))
+
+
 def test_without_a_file_there_are_no_exceptions(tmp_path: Path) -> None:
     (write(tmp_path, POLICY) / "policies/exceptions.yaml").unlink()
     assert load_rules(tmp_path, "prod", NOW).exceptions == ()

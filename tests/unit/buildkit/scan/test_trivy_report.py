@@ -38,7 +38,13 @@ REPORT: dict[str, Any] = {
     },
     "Results": [
         {"Target": "x (debian 13.7)", "Class": "os-pkgs", "Packages": [BASH]},
-        {"Target": "Python", "Class": "lang-pkgs", "Packages": [REQUESTS], "Vulnerabilities": [HOLE]},
+        {
+            "Target": "Python",
+            "Class": "lang-pkgs",
+            "Type": "python-pkg",
+            "Packages": [REQUESTS],
+            "Vulnerabilities": [HOLE],
+        },
         {"Target": "/etc/x", "Class": "secret", "Secrets": [SECRET]},
         {
             "Target": "OS Packages",
@@ -48,6 +54,11 @@ REPORT: dict[str, Any] = {
         {"Target": "Python", "Class": "license", "Licenses": [{"PkgName": "requests", "Name": "MIT", "Category": ""}]},
     ],
 }
+
+
+def test_packages_of_other_languages_are_not_taken_for_pythons() -> None:
+    other = {"Target": "bin/x", "Class": "lang-pkgs", "Type": "gobinary", "Packages": [REQUESTS]}
+    assert [item.kind for item in contents({**REPORT, "Results": [other]}, "nova").packages] == [PackageKind.OTHER]
 
 
 def test_packages_have_their_whole_version_and_their_layer() -> None:
@@ -109,7 +120,10 @@ def test_what_is_no_whole_report_is_an_error(text: str, told: str) -> None:
 
 def with_result(**changes: Any) -> dict[str, Any]:
     """Return a report with the packages of the system and one other result."""
-    return {**REPORT, "Results": [REPORT["Results"][0], {"Target": "x", "Class": "lang-pkgs", **changes}]}
+    return {
+        **REPORT,
+        "Results": [REPORT["Results"][0], {"Target": "x", "Class": "lang-pkgs", "Type": "python-pkg", **changes}],
+    }
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,12 @@ def test_an_exception_for_another_finding_states_nothing(changes: dict[str, str]
     assert make_vex(report("nova:2026.1", hole("CVE-1-1")), {}, [given])["statements"] == []
 
 
+def test_a_package_in_two_layers_is_stated_once() -> None:
+    item = hole("CVE-1-1", "keystone", fixed="2012.1.1")
+    found = report("keystone:2026.1", item, replace(item, layer="sha256:" + "2" * 64))
+    assert len(make_vex(found, {("CVE-1-1", "keystone"): "renumbered"}, [])["statements"]) == 1
+
+
 def test_equal_knowledge_gives_an_equal_document() -> None:
     holes = [hole("CVE-1-1"), hole("CVE-1-2", "urllib3")]
     why = {("CVE-1-1", "requests"): "x", ("CVE-1-2", "urllib3"): "y"}
