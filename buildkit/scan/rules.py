@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads policies and exceptions from `policies/`. Strict: what the scanner would silently ignore is an error here."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -62,36 +62,31 @@ def load_exemptions(root: Path, now: datetime) -> tuple[Exemptions, Document]:
         return Exemptions(exceptions=()), Document({}, {(): Position(name)})
     document = load_document(path, name)
     given = parse_model(Exemptions, document, f"{name} cannot be used")
-    if problems := [*conflicts(given, document, now), *_unknown(root, given, document)]:
+    if problems := [*conflicts(given, document, now), *_unknown_policies(root, given, document)]:
         raise WrongInputError.from_problems(f"{name} cannot be used", problems)
     return given, document
 
 
-def _unknown(root: Path, given: Exemptions, document: Document) -> list[Problem]:
-    """Return a problem for each policy that an exception names and that is not there."""
-    known = policy_names(root)
+def _unknown(what: str, named: Iterable[tuple[Sequence[str], Position]], known: Sequence[str]) -> list[Problem]:
+    """Return a problem for each name that is not `known`: such an exception would protect nothing, silently."""
     return [
         Problem(
-            f"there is no policy {name!r}",
-            document.place(("exceptions", index, "policies")),
-            f"Did you mean {nearest(name, known)!r}?" if nearest(name, known) else "",
+            f"there is no {what} {name!r}", place, f"Did you mean {near!r}?" if (near := nearest(name, known)) else ""
         )
-        for index, item in enumerate(given.exceptions)
-        for name in item.policies
+        for names, place in named
+        for name in names
         if name not in known
     ]
+
+
+def _unknown_policies(root: Path, given: Exemptions, document: Document) -> list[Problem]:
+    places = (document.place(("exceptions", index, "policies")) for index in range(len(given.exceptions)))
+    return _unknown(
+        "policy", zip((item.policies for item in given.exceptions), places, strict=True), policy_names(root)
+    )
 
 
 def _unknown_images(given: Exemptions, document: Document, images: Collection[str]) -> list[Problem]:
-    """Return a problem for each image that an exception names and that is not there: it would protect nothing, silently."""
+    places = (document.place(("exceptions", index, "images")) for index in range(len(given.exceptions)))
     known = sorted({*images, *(image.partition(":")[0] for image in images)})
-    return [
-        Problem(
-            f"there is no image {name!r}",
-            document.place(("exceptions", index, "images")),
-            f"Did you mean {nearest(name, known)!r}?" if nearest(name, known) else "",
-        )
-        for index, item in enumerate(given.exceptions)
-        for name in item.images
-        if name not in known
-    ]
+    return _unknown("image", zip((item.images for item in given.exceptions), places, strict=True), known)
