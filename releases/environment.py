@@ -1,0 +1,153 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What people may write in `environments/`: whom an environment trusts and what must hold before a release gets there.
+
+Shapes and rules only; reads no file, decides nothing. The JSON Schema in `environments/schema/` is generated from it.
+"""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from buildkit.models import API_VERSION, Day, Name, Shape, Text
+from buildkit.scan.policy import Age, seconds
+
+Back = Literal["pods", "pods-and-records", "restore"]
+KeyPattern = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=200, pattern=re.compile(r"\A[A-Za-z0-9_*?][A-Za-z0-9_./*?-]*\.pub\Z")),
+]
+StoreAddress = Annotated[
+    str, StringConstraints(strict=True, max_length=300, pattern=re.compile(r"\A[A-Za-z0-9_./:\[\]-]+\Z"))
+]
+_Flag = Annotated[bool, Field(strict=True)]
+_Count = Annotated[int, Field(strict=True, ge=1, le=20)]
+
+
+class Revocation(Shape):
+    """A key that nobody may trust any more."""
+
+    key: KeyPattern = Field(description="Its public key file.")
+    reason: Text = Field(description="Why; people will ask.")
+
+
+class Trust(Shape):
+    """Whose signatures count, and how many are needed."""
+
+    keys: tuple[KeyPattern, ...] = Field(
+        (), description="Public keys whose signatures on releases count; files, `*` allowed."
+    )
+    threshold: _Count = Field(1, description="So many of these keys must have signed a release.")
+    promoters: tuple[KeyPattern, ...] = Field(
+        (), description="Keys that may sign the environment's records; absent: those of `keys`."
+    )
+    former: tuple[KeyPattern, ...] = Field((), description="Keys that have signed earlier records and do so no more.")
+    revoked: tuple[Revocation, ...] = Field((), description="Keys that got into wrong hands, each with a reason.")
+
+
+class Channel(Shape):
+    """How long a pin is believed without anybody signing again."""
+
+    expires: Age = Field("90d", description="After this time without a new record nothing reads the pin any more.")
+
+
+class LiveGate(Shape):
+    """The release must be live and healthy in the source, by a signed observation."""
+
+    max_age: Age = Field("1h", description="The newest observation may be this old.")
+
+
+class ScanGate(Shape):
+    """Every image must pass a policy, judged anew with the database of the day."""
+
+    policy: Name = Field(description="The rules: `policies/NAME.yaml`.")
+    database_max_age: Age = Field("24h", description="The database may be this old.")
+
+
+class ApprovalGate(Shape):
+    """People must agree, each by a signature."""
+
+    by: Annotated[tuple[KeyPattern, ...], Field(min_length=1)] = Field(description="Public keys of those who may.")
+    at_least: _Count = Field(1, description="So many of them must.")
+
+
+class Freeze(Shape):
+    """A time in which nothing is promoted."""
+
+    begin: Day = Field(alias="from", description="First day (UTC).")
+    end: Day = Field(alias="to", description="Last day (UTC).")
+    reason: Text = Field(description="Why; the refusal says it.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.begin > self.end:
+            raise ValueError(f"it ends ({self.end}) before it begins ({self.begin})")
+        return self
+
+    def holds(self, now: datetime) -> bool:
+        """Tell whether it is on at `now`."""
+        return _midnight(self.begin) <= now < _midnight(self.end) + timedelta(days=1)
+
+
+class Gates(Shape):
+    """What must hold before a release gets into the environment. A gate that is not written is not asked."""
+
+    live: LiveGate | None = None
+    soak: Age | None = Field(None, description="So long it must have been healthy in the source without a break.")
+    scan: ScanGate | None = None
+    approvals: ApprovalGate | None = None
+    lineage: tuple[Name, ...] = Field((), description="Environments that the release must have been in before.")
+    freeze: tuple[Freeze, ...] = Field((), description="Times in which nothing is promoted.")
+    back: Annotated[tuple[Back, ...], Field(min_length=1)] = Field(
+        ("pods", "pods-and-records"), description="What the way back to the earlier series may take."
+    )
+    candidates: _Flag = Field(default=False, description="Release candidates (`2026.1.3-rc.1`) may come here.")
+
+
+class Cluster(Shape):
+    """Where the environment runs."""
+
+    context: Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)] | None = Field(
+        None, description="Context of the kubeconfig; absent: the local cluster."
+    )
+    namespace: Name = Field("openstack", description="Its namespace.")
+
+
+class Environment(Shape):
+    """A place where a control plane runs, and the way releases take to it."""
+
+    api_version: Literal["stackway/v1"] = API_VERSION
+    kind: Literal["Environment"] = "Environment"
+    name: Name = Field(description="As the file is called.")
+    summary: Text = Field(description="What it is for, in one line.")
+    source: Name | None = Field(None, description="The environment that releases come from; absent: from nowhere.")
+    development: _Flag = Field(default=False, description="Releases signed by the development key are enough.")
+    store: StoreAddress | None = Field(
+        None, description="Where its releases and records are: folder, or `oci://host/prefix`; absent: the checkout's."
+    )
+    cluster: Cluster = Cluster()
+    trust: Trust = Trust()
+    channel: Channel = Channel()
+    gates: Gates = Gates()
+
+    @model_validator(mode="after")
+    def _gates_have_a_source(self) -> Self:
+        gates = self.gates
+        if self.source is None and (gates.live or gates.soak or gates.lineage):
+            raise ValueError("the gates live, soak and lineage ask about a source, and there is none")
+        if self.source == self.name:
+            raise ValueError("an environment cannot be its own source")
+        if gates.soak and not gates.live:
+            raise ValueError("soak is counted from signed observations: give the gate live too")
+        return self
+
+
+def expires_after(environment: Environment) -> timedelta:
+    """Return for how long a record of the environment is believed."""
+    return seconds(environment.channel.expires)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

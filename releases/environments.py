@@ -1,0 +1,141 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Reads environment files and the keys they name. Makes nothing but the development key, where that is asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from releases import keys
+from releases.environment import Environment
+from releases.keys import FileSigner, PublicKey
+from stackway.documents import Document, KeyPath, load_document, parse_model
+from stackway.errors import Problem, WrongInputError
+from stackway.spelling import nearest
+
+FOLDER = "environments"
+DEVELOPMENT = "development"
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The keys of an environment by their part in it. No revoked key is in any other part."""
+
+    release: tuple[PublicKey, ...]
+    threshold: int
+    promoters: tuple[PublicKey, ...]
+    former: tuple[PublicKey, ...]
+    approvers: tuple[PublicKey, ...]
+    revoked: dict[PublicKey, str]
+    allow_development: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """An environment as it was read, with its keys."""
+
+    spec: Environment
+    document: Document
+    keyring: Keyring
+
+
+class Environments:
+    """The environments of a checkout; each is read when it is asked for."""
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self.root = root
+        self.state = state
+
+    def names(self) -> list[str]:
+        """Return the names of all environments."""
+        return sorted(path.stem for path in (self.root / FOLDER).glob("*.yaml"))
+
+    def read(self, name: str) -> Place:
+        """Return an environment. Raises WrongInputError for one that is not there or cannot be used."""
+        path = self.root / FOLDER / f"{name}.yaml"
+        if name not in self.names():
+            near = nearest(name, self.names())
+            raise WrongInputError(
+                f"there is no environment {name!r}",
+                details=f"{path}; there are: {', '.join(self.names()) or 'none'}",
+                resolution=f"Did you mean {near!r}?" if near else "An environment is a file environments/NAME.yaml.",
+            )
+        document = load_document(path, f"{FOLDER}/{name}.yaml")
+        spec = parse_model(Environment, document, f"{FOLDER}/{name}.yaml cannot be used")
+        self._check(spec, document, name)
+        return Place(spec, document, self._keyring(spec, document))
+
+    def development_signer(self) -> FileSigner:
+        """Return this checkout's development key, made now when there is none."""
+        return keys.load_signer(self._development_key().with_suffix(".key"), b"")
+
+    def _development_key(self) -> Path:
+        path = self.state / "keys" / f"{DEVELOPMENT}.key"
+        if not path.exists() or not path.with_suffix(".pub").exists():
+            path.unlink(missing_ok=True)
+            path.with_suffix(".pub").unlink(missing_ok=True)
+            keys.generate(path, b"", development=True)
+        return path.with_suffix(".pub")
+
+    def _check(self, spec: Environment, document: Document, name: str) -> None:
+        problems = []
+        if spec.name != name:
+            problems.append(Problem(f"name is {spec.name!r}, but the file is {name!r}'s", document.place(("name",))))
+        for path, other in (
+            (("source",), spec.source),
+            *((("gates", "lineage", i), e) for i, e in enumerate(spec.gates.lineage)),
+        ):
+            if other and other not in self.names():
+                near = nearest(other, self.names())
+                hint = f"Did you mean {near!r}?" if near else f"There are: {', '.join(self.names())}"
+                problems.append(Problem(f"there is no environment {other!r}", document.place(path), hint))
+        if problems:
+            raise WrongInputError.from_problems(f"{FOLDER}/{name}.yaml cannot be used", problems)
+
+    def _keyring(self, spec: Environment, document: Document) -> Keyring:
+        trust, gates = spec.trust, spec.gates
+        revoked = {
+            key: item.reason
+            for index, item in enumerate(trust.revoked)
+            for key in self._load([item.key], document, ("trust", "revoked", index))
+        }
+
+        def good(patterns: Iterable[str], path: KeyPath) -> tuple[PublicKey, ...]:
+            return tuple(key for key in self._load(patterns, document, path) if key not in revoked)
+
+        release = good(trust.keys, ("trust", "keys"))
+        if spec.development:
+            own = keys.load_public(self._development_key())
+            release = (*release, *(() if own in revoked else (own,)))
+        promoters = good(trust.promoters, ("trust", "promoters")) or release
+        approvers = good(gates.approvals.by, ("gates", "approvals", "by")) if gates.approvals else ()
+        self._refuse_unreachable(spec, document, len(release), len(approvers))
+        former = good(trust.former, ("trust", "former"))
+        return Keyring(release, trust.threshold, promoters, former, approvers, revoked, spec.development)
+
+    def _refuse_unreachable(self, spec: Environment, document: Document, release: int, approvers: int) -> None:
+        """Refuse a threshold that no number of signatures can reach."""
+        problems = []
+        hint = "`release keygen keys/NAME` makes a pair; put NAME.pub where the pattern finds it."
+        if release < spec.trust.threshold:
+            message = f"{spec.trust.threshold} signatures are needed, and there are {release} keys that count"
+            problems.append(Problem(message, document.place(("trust", "keys")), hint))
+        if spec.gates.approvals and approvers < spec.gates.approvals.at_least:
+            message = f"{spec.gates.approvals.at_least} approvals are needed, and {approvers} keys may give one"
+            problems.append(Problem(message, document.place(("gates", "approvals")), hint))
+        if problems:
+            raise WrongInputError.from_problems(f"{FOLDER}/{spec.name}.yaml cannot be used", problems)
+
+    def _load(self, patterns: Iterable[str], document: Document, path: KeyPath) -> list[PublicKey]:
+        """Return the keys that patterns name, each once, in the order of their files."""
+        found: dict[str, PublicKey] = {}
+        for index, pattern in enumerate(patterns):
+            files = sorted(self.root.glob(pattern)) if ".." not in Path(pattern).parts else []
+            if not files and "*" not in pattern:
+                place = document.place((*path, index))
+                problem = Problem(f"there is no key {pattern}", place, "`release keygen` makes a pair.")
+                raise WrongInputError.from_problems("a key is missing", [problem])
+            for file in files:
+                key = keys.load_public(file)
+                found.setdefault(key.id, PublicKey(key.id, str(file.relative_to(self.root)), key.pem))
+        return list(found.values())
