@@ -70,9 +70,10 @@ class TemplateLibrary:
     """
 
     def __init__(self, texts: Mapping[str, str], places: Mapping[str, str], cache: BytecodeCache | None = None) -> None:
+        self.texts = dict(texts)
         self.places = places
         self.environment = _Environment(
-            loader=_Loader(dict(texts)),
+            loader=_Loader(self.texts),
             bytecode_cache=cache,
             undefined=StrictUndefined,
             autoescape=False,

@@ -61,7 +61,7 @@ def _images(session: Session) -> ExitCode:
     known = [service.image for service in checkout.catalog.select([], None)]
     rules = load_rules(session.root, session.arguments.policy, clock.now(), known)
     trivy = open_trivy(session)
-    database = _database(session, trivy)
+    database = open_database(session, trivy)
     prepared = scanning.prepare(checkout, services, trivy, database.facts, force=session.arguments.force)
     for warning in prepared.outdated:
         session.reporter.warn(warning)
@@ -199,7 +199,7 @@ def open_trivy(session: Session) -> "Trivy":
     return Trivy(program, seen.version or "", cache / "trivy", getattr(session.arguments, "timeout", 600.0))
 
 
-def _database(session: Session, trivy: "Trivy") -> "DatabaseState":
+def open_database(session: Session, trivy: "Trivy") -> "DatabaseState":
     """Return the database, fetched anew first when its makers have a newer one and one may be fetched."""
     from buildkit.scan.database import Database
     from stackway import clock

@@ -9,6 +9,11 @@ import sys
 from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
+from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
+from releases.history_cli import EVIDENCE, HISTORY
+from releases.promote_cli import PROMOTE, ROLLBACK
+from releases.record_cli import APPROVE, OBSERVE, RENEW
+from releases.view_cli import DIFF, LIST, SHOW
 from stackway import commands
 from stackway.commands import Command, Session
 from stackway.errors import ExitCode
@@ -27,7 +32,28 @@ def _doctor(session: Session) -> ExitCode:
 
 
 DOCTOR = Command("doctor", "show what is here, what is missing, and what would be done about it", _doctor)
-COMMANDS = (BUILD, SCAN, SPEC, STORE, REPRODUCE, DOCTOR)
+COMMANDS = (
+    BUILD,
+    SCAN,
+    BUNDLE,
+    SIGN,
+    VERIFY,
+    LIST,
+    SHOW,
+    DIFF,
+    PROMOTE,
+    APPROVE,
+    OBSERVE,
+    ROLLBACK,
+    RENEW,
+    HISTORY,
+    EVIDENCE,
+    KEYGEN,
+    SPEC,
+    STORE,
+    REPRODUCE,
+    DOCTOR,
+)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -41,7 +41,10 @@ class Trust(Shape):
     )
     threshold: _Count = Field(1, description="So many of these keys must have signed a release.")
     promoters: tuple[KeyPattern, ...] = Field(
-        (), description="Keys that may sign the environment's records; absent: those of `keys`."
+        (), description="Keys that may move the environment's pin; absent: those of `keys`."
+    )
+    observers: tuple[KeyPattern, ...] = Field(
+        (), description="Keys that may sign what was seen of a running release; absent: those of `promoters`."
     )
     former: tuple[KeyPattern, ...] = Field((), description="Keys that have signed earlier records and do so no more.")
     revoked: tuple[Revocation, ...] = Field((), description="Keys that got into wrong hands, each with a reason.")
@@ -56,7 +59,9 @@ class Channel(Shape):
 class LiveGate(Shape):
     """The release must be live and healthy in the source, by a signed observation."""
 
-    max_age: Age = Field("1h", description="The newest observation may be this old.")
+    max_age: Age = Field(
+        "6h", description="The newest observation may be this old, and a soak may have gaps of that length."
+    )
 
 
 class ScanGate(Shape):

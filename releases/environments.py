@@ -24,6 +24,7 @@ class Keyring:
     release: tuple[PublicKey, ...]
     threshold: int
     promoters: tuple[PublicKey, ...]
+    observers: tuple[PublicKey, ...]
     former: tuple[PublicKey, ...]
     approvers: tuple[PublicKey, ...]
     revoked: dict[PublicKey, str]
@@ -110,8 +111,9 @@ class Environments:
         promoters = good(trust.promoters, ("trust", "promoters")) or release
         approvers = good(gates.approvals.by, ("gates", "approvals", "by")) if gates.approvals else ()
         self._refuse_unreachable(spec, document, len(release), len(approvers))
+        observers = good(trust.observers, ("trust", "observers")) or promoters
         former = good(trust.former, ("trust", "former"))
-        return Keyring(release, trust.threshold, promoters, former, approvers, revoked, spec.development)
+        return Keyring(release, trust.threshold, promoters, observers, former, approvers, revoked, spec.development)
 
     def _refuse_unreachable(self, spec: Environment, document: Document, release: int, approvers: int) -> None:
         """Refuse a threshold that no number of signatures can reach."""

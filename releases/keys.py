@@ -161,8 +161,12 @@ def load_signer(path: Path, password: bytes) -> FileSigner:
     key = load_der_private_key(unseal(text, password, str(path)), None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise _unusable(path, "it is not an ECDSA key on the curve P-256")
-    public = _public(_public_pem(key.public_key()), path.name)
-    return FileSigner(public, _is_development(text), key)
+    return FileSigner(public_of(key, path.name), _is_development(text), key)
+
+
+def public_of(key: "ec.EllipticCurvePrivateKey", name: str) -> PublicKey:
+    """Return the public half of a private key."""
+    return _public(_public_pem(key.public_key()), name)
 
 
 def unseal(text: str, password: bytes, name: str) -> bytes:

@@ -33,6 +33,8 @@ class Settings:
     (store, records, logs). `builder` is `auto`, `own`, `docker`, `buildx:<name>`, `remote:<address>` or
     `kubernetes:<namespace>`. The mirrors are base addresses of Debian archives; empty means the machine's own apt sources.
     `scan_database` is an OCI repository with Trivy's database, such as a mirror of the site; empty means Trivy's own.
+    `releases` is where releases and records are: a folder, or `oci://host/prefix`; empty means below the state. `key` signs:
+    a file, or a URI of a key service; empty means the development key, where that is enough.
     """
 
     cache: Setting
@@ -42,6 +44,8 @@ class Settings:
     debian_security_mirror: Setting
     overlay: Setting
     scan_database: Setting
+    releases: Setting
+    key: Setting
 
     @property
     def cache_path(self) -> Path:

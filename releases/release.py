@@ -1,0 +1,248 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What a release holds, read from its manifest and files. Pure: whether anybody may use it is `releases.verify`'s to say."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from buildkit.registry import Manifest
+from buildkit.store import HOST, Blob
+from releases import bundle
+from releases.signatures import Content, read_descriptor
+from releases.version import ReleaseVersion, is_version
+from stackway.console import printable
+from stackway.errors import RefusedError
+
+REPOSITORY = "release"
+FILE_MAX = 64 << 20
+_FILES_MAX = 2_000
+_TOTAL_MAX = 512 << 20
+
+
+class VerificationError(RefusedError):
+    """A release may not be used; the class says which rule it breaks."""
+
+
+class NoReleaseError(VerificationError):
+    """The artifact is no release, or not a whole one."""
+
+
+class ExtraFileError(VerificationError):
+    """The artifact has a file that a release does not have."""
+
+
+class MixedReleaseError(VerificationError):
+    """Parts of the release are about something else than the rest of it."""
+
+
+@dataclass(frozen=True)
+class ReleaseImage:
+    """One image of a release, as its config lists it; `verdict` is policy and outcome, None when it was not scanned."""
+
+    name: str
+    series: str
+    version: str
+    role: str
+    manifest: Blob
+    size: int
+    scanned: bool
+    verdict: Mapping[str, str] | None
+
+    @property
+    def identity(self) -> str:
+        """The name that signatures over the image give, wherever it is kept."""
+        return identity(self.name)
+
+
+@dataclass(frozen=True)
+class ReleaseContent:
+    """A release's config and files. Nobody has checked any signature."""
+
+    blob: Blob
+    config: Mapping[str, Any] = field(repr=False)
+    files: Mapping[str, Content] = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the release."""
+        return self.blob.digest
+
+    @property
+    def version(self) -> ReleaseVersion:
+        """The release's version."""
+        return ReleaseVersion.parse(self.config["version"])
+
+    @property
+    def series(self) -> str:
+        """The OpenStack series."""
+        return str(self.config["series"])
+
+    @cached_property
+    def images(self) -> tuple[ReleaseImage, ...]:
+        """The images, in the order of their names."""
+        return tuple(_image(row) for row in self.config["images"])
+
+    def data(self, title: str) -> Any:
+        """Return the content of one file. Raises KeyError for a file that is not there."""
+        return json.loads(self.files[title].content)
+
+
+def identity(repository: str) -> str:
+    """Return the name that signatures give, wherever the repository is kept: it does not change when a release moves."""
+    return f"{HOST}/{repository}"
+
+
+def read_content(manifest: Manifest, read: Callable[[Blob], bytes]) -> ReleaseContent:
+    """Return the release that a manifest describes; `read` gets each blob, checked against its digest.
+
+    Raises NoReleaseError, ExtraFileError or MixedReleaseError.
+    """
+    data = manifest.data()
+    blob = Blob(manifest.media_type, manifest.digest, len(manifest.content))
+    config_blob = read_descriptor(data.get("config"))
+    if (
+        data.get("artifactType") != bundle.ARTIFACT_TYPE
+        or not config_blob
+        or config_blob.media_type != bundle.CONFIG_TYPE
+    ):
+        raise NoReleaseError(
+            "this is no release",
+            details=printable(f"{blob.digest}: artifactType {data.get('artifactType')!r}"),
+            resolution="`release list` names those that there are.",
+        )
+    rows = dict(_titled(blob, data.get("layers")))
+    _refuse_large((config_blob, *rows.values()), blob.digest)
+    config = _config(blob, read(config_blob))
+    wanted = bundle.expected_titles(config["images"])
+    if extra := sorted(rows.keys() - wanted):
+        raise ExtraFileError(
+            "the release has files that it does not list", details=_about(blob, extra), resolution=_HINT
+        )
+    if missing := sorted(wanted - rows.keys()):
+        raise NoReleaseError("the release is not whole", details=_about(blob, missing), resolution=_HINT)
+    files = {title: Content(item.media_type, read(item)) for title, item in rows.items()}
+    content = ReleaseContent(blob, config, files)
+    _check(content, manifest)
+    return content
+
+
+_HINT = "Do not use it. Get the release anew from whoever made it."
+
+
+def _about(release: Blob, titles: list[str]) -> str:
+    return "\n".join([release.digest, *titles[:10]])
+
+
+def _titled(release: Blob, layers: Any) -> Iterator[tuple[str, Blob]]:
+    seen = set()
+    if not isinstance(layers, list) or len(layers) > _FILES_MAX:
+        raise NoReleaseError("the release lists no files", details=release.digest, resolution=_HINT)
+    for row in layers:
+        found = read_descriptor(row)
+        annotations = row.get("annotations") if isinstance(row, dict) else None
+        title = annotations.get(bundle.TITLE) if isinstance(annotations, dict) else None
+        if (
+            found is None
+            or not isinstance(title, str)
+            or not bundle.is_title(title)
+            or found.media_type != bundle.FILE_TYPE
+        ):
+            raise ExtraFileError(
+                "the release has a file of a kind that no release has",
+                details=printable(f"{release.digest}: {title!r}")[:500],
+                resolution=_HINT,
+            )
+        if title in seen:
+            raise ExtraFileError(f"the release has {title} twice", details=release.digest, resolution=_HINT)
+        seen.add(title)
+        yield title, found
+
+
+def _refuse_large(blobs: tuple[Blob, ...], digest: str) -> None:
+    too_large = [blob.digest for blob in blobs if blob.size > FILE_MAX]
+    if too_large or sum(blob.size for blob in blobs) > _TOTAL_MAX:
+        raise NoReleaseError(
+            "the release is larger than any release", details=f"{digest}: {too_large[:3]}", resolution=_HINT
+        )
+
+
+def _config(blob: Blob, content: bytes) -> dict[str, Any]:
+    try:
+        config = json.loads(content)
+        images = config["images"]
+        is_right = config["apiVersion"] == bundle.API_VERSION and config["kind"] == bundle.KIND
+        names = [_image(row).name for row in images]
+        is_right = is_right and is_version(config["version"]) and len(set(names)) == len(names) > 0
+        is_right = is_right and ReleaseVersion.parse(config["version"]).series == config["series"]
+        is_right = is_right and all(isinstance(item, str) for item in config["upgradesFrom"])
+        is_right = is_right and isinstance(config["slurp"], bool)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NoReleaseError(
+            "the release's config cannot be read", details=f"{blob.digest}: {error}", resolution=_HINT
+        ) from error
+    if not is_right:
+        raise NoReleaseError("the release's config is not one", details=blob.digest, resolution=_HINT)
+    return dict(config)
+
+
+def _image(row: Mapping[str, Any]) -> ReleaseImage:
+    manifest = read_descriptor(row["manifest"])
+    texts = [row[name] for name in ("name", "series", "version", "role")]
+    if manifest is None or not all(isinstance(text, str) for text in texts) or not isinstance(row["scanned"], bool):
+        raise ValueError(f"an image is not described: {row!r}")
+    name, series, version, role = texts
+    if not bundle.is_title(f"images/{name}/sbom.json"):
+        raise ValueError(f"{name!r} is no name of an image")
+    return ReleaseImage(name, series, version, role, manifest, int(row["size"]), row["scanned"], row["verdict"])
+
+
+def _check(content: ReleaseContent, manifest: Manifest) -> None:
+    """Refuse a release whose files are about other images or another version than its config."""
+    said = manifest.data().get("annotations", {}).get(bundle.VERSION)
+    wrong = (
+        [] if said == str(content.version) else [f"the manifest says version {said!r}, the config {content.version}"]
+    )
+    try:
+        wrong += list(_mixed(content))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        wrong.append(f"a file cannot be read: {type(error).__name__}: {error}")
+    if wrong:
+        raise MixedReleaseError(
+            "the release's parts do not belong together",
+            details="\n".join([content.digest, *(printable(line)[:300] for line in wrong[:10])]),
+            resolution=_HINT,
+        )
+
+
+def _mixed(content: ReleaseContent) -> Iterator[str]:
+    from stackway.files import digest_json
+
+    digests = {image.name: image.manifest.digest for image in content.images}
+    specs = content.data(bundle.SPECS)["services"]
+    if specs.keys() != digests.keys():
+        yield f"specs of {', '.join(sorted(specs))}, images of {', '.join(sorted(digests))}"
+    for row in content.data(bundle.MANIFESTS):
+        if row["image"] != f"{row['service']}@{digests.get(row['service'])}":
+            yield f"{row['service']}-{row['process']} runs {row['image']}"
+    if [row["service"] for row in content.data(bundle.CARDS)] != sorted(digests):
+        yield "cards are not about these services"
+    for image in content.images:
+        made = content.data(f"images/{image.name}/provenance.json")["buildDefinition"]["externalParameters"]
+        if made["spec"] != digest_json(specs.get(image.name)):
+            yield f"{image.name}: the provenance is of another spec"
+        if image.scanned:
+            yield from _mixed_evidence(content, image)
+
+
+def _mixed_evidence(content: ReleaseContent, image: ReleaseImage) -> Iterator[str]:
+    about = {
+        "scan": content.data(f"images/{image.name}/scan.json")["key"]["digest"],
+        "verdict": content.data(f"images/{image.name}/verdict.json")["digest"],
+        "sbom": content.data(f"images/{image.name}/sbom.json")["metadata"]["component"]["version"],
+    }
+    for name, digest in about.items():
+        if digest != image.manifest.digest:
+            yield f"{image.name}: the {name} is about {digest}"
