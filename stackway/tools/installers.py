@@ -50,8 +50,8 @@ def compile_module(module: GoModule, packages: tuple[str, ...], job: Job, go: Pa
     """Compile `packages` of one of our Go modules into `bin`. Raises the errors of `trouble.explain`."""
     source = job.scratch / "source"
     source.mkdir()
-    for name in ("go.mod", "go.sum"):
-        shutil.copyfile(module.folder / name, source / name)
+    for path in module.files:
+        shutil.copyfile(path, source / path.name)
     (job.target / "bin").mkdir(parents=True)
     system, machine = machine_platform().split("/")
     environment = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOOS": system, "GOARCH": machine}

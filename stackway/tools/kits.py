@@ -62,7 +62,7 @@ def kit_of(catalogue: Catalogue, tool: Tool, way: CachedWay) -> Kit:
 
 def _compiled_kit(catalogue: Catalogue, way: GoWay) -> Kit:
     module = catalogue.modules[way.module]
-    sources = {name: digest_file(module.folder / name) for name in ("go.mod", "go.sum")}
+    sources = {path.name: digest_file(path) for path in module.files}
     recipe = digest_json([sources, catalogue.packages(module.name), dict(module.variables)])
     programs = {
         tool.name: f"bin/{other.program}"

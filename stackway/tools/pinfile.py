@@ -78,6 +78,7 @@ class _Shape(BaseModel):
 
 class _Path(_Shape):
     kind: Literal["path"]
+    program: Name | Literal[""] = ""
 
 
 class _Python(_Shape):

@@ -28,9 +28,10 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class PathWay:
-    """Take the program from PATH when its version is accepted."""
+    """Take the program from PATH when its version is accepted; `program` is its name there when not the tool's."""
 
     kind: ClassVar[str] = "path"
+    program: str = ""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,10 @@ class Tool:
 
 @dataclass(frozen=True)
 class GoModule:
-    """A Go module folder of ours: what is set at link time, and how long a first compilation usually takes."""
+    """A Go module folder of ours: what is set at link time, and how long a first compilation usually takes.
+
+    It holds go.mod and go.sum, and the source of a program where nobody else publishes the one we need.
+    """
 
     name: str
     version: str
@@ -150,8 +154,13 @@ class GoModule:
 
     @property
     def folder(self) -> Path:
-        """Where its go.mod and go.sum are."""
+        """Where its files are."""
         return Path(__file__).parent / "go" / self.name
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that the Go command needs of the folder."""
+        return (self.folder / "go.mod", self.folder / "go.sum", *sorted(self.folder.glob("*.go")))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ def _look(bench: Bench, tool: Tool) -> Findings:
         platform=machine_platform(),
         is_root=os.geteuid() == 0,
         clients=frozenset(),
-        on_path=_on_path(tool) if any(isinstance(way, PathWay) for way in ways) else None,
+        on_path=next((_on_path(tool, way) for way in ways if isinstance(way, PathWay)), None),
         in_python=next((_in_python(tool, way) for way in ways if isinstance(way, PythonWay)), None),
         in_cache={way: path for way, (path, state) in health.items() if state is Health.INTACT},
         damaged=frozenset(way for way, (_, state) in health.items() if state is Health.DAMAGED),
@@ -104,9 +104,10 @@ def _forced(bench: Bench, tool: Tool) -> str:
     return kind
 
 
-def _on_path(tool: Tool) -> Sighting | None:
-    found = process.find(tool.name)
-    places = [found] if found else [folder / tool.name for folder in _SYSTEM_FOLDERS]
+def _on_path(tool: Tool, way: PathWay) -> Sighting | None:
+    name = way.program or tool.name
+    found = process.find(name)
+    places = [found] if found else [folder / name for folder in _SYSTEM_FOLDERS]
     return next((ask(tool, place) for place in places if os.access(place, os.X_OK)), None)
 
 

@@ -21,7 +21,7 @@ from stackway.errors import FailedError, RefusedError, StackwayError, Unavailabl
 from stackway.settings import default_settings, load_settings
 from stackway.tools.doctor import doctor_report
 from stackway.tools.provision import provide, provide_all
-from stackway.tools.survey import FORCE, SITE_FILE
+from stackway.tools.survey import FORCE, SITE_FILE, open_bench, plan
 
 PROGRAM = b"#!/bin/sh\necho demo 1.2.3\n"
 SITE = """\
@@ -240,6 +240,18 @@ def test_a_changed_hadolint_is_mended_from_the_same_wheel(tmp_path: Path, monkey
     with program.open("r+b") as file:
         file.write(b"garbage")
     assert provide("hadolint", tmp_path / "cache", SILENT).read_bytes() == good
+
+
+@pytest.mark.parametrize(("told", "status"), [("GitVersion:    v2.5.1", "present"), ("GitVersion: devel", "install")])
+def test_a_program_may_have_another_name_than_its_tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str, status: str
+) -> None:
+    (tmp_path / "cosign").write_text(f"#!/bin/sh\necho '{told}'\n")
+    (tmp_path / "cosign").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    bench = open_bench(tmp_path / "cache")
+    assert plan(bench, bench.catalogue.tool("cosign2")).status == status
+    assert plan(bench, bench.catalogue.tool("cosign3")).status == "install"
 
 
 def test_an_index_that_is_away_says_how_to_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,22 @@ def test_both_builder_tools_come_in_one_kit() -> None:
     assert kits[0].programs == {"buildkitd": "bin/buildkitd", "buildx": "bin/buildx"}
 
 
+def test_both_cosigns_are_kits_of_their_own() -> None:
+    catalogue = load_catalogue()
+    kits = [
+        kit_of(catalogue, tool, tool.ways[-1])
+        for tool in map(catalogue.tool, ("cosign2", "cosign3"))
+        if isinstance(tool.ways[-1], GoWay)
+    ]
+    assert [kit.programs for kit in kits] == [{"cosign2": "bin/cosign"}, {"cosign3": "bin/cosign"}]
+    assert [kit.folder.rpartition("-")[0] for kit in kits] == ["cosign2-2.5.0", "cosign3-3.1.3"]
+
+
+def test_a_program_of_ours_is_made_from_its_source_too() -> None:
+    names = {path.name for path in load_catalogue().modules["referrers-registry"].files}
+    assert names == {"go.mod", "go.sum", "main.go"}
+
+
 def test_another_checksum_is_another_folder(tmp_path: Path) -> None:
     catalogue = load_catalogue()
     tool = catalogue.tool("hadolint")
