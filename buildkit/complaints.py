@@ -35,6 +35,10 @@ class AccessDeniedError(RegistryError):
     """The registry does not let these credentials (or nobody) do this."""
 
 
+class NotThereError(RegistryError):
+    """A place for images answered, and what was asked for is not there."""
+
+
 class UnreachableRegistryError(UnavailableError):
     """The registry does not answer, or breaks off."""
 
