@@ -60,6 +60,7 @@ def lint(session: nox.Session) -> None:
     session.run("shellcheck", *[str(path) for path in sorted(Path("buildkit/recipes").glob("*.sh"))])
     session.run("release", "spec", "check")
     session.run("release", "spec", "schema", "--check")
+    session.run("release", "env", "schema", "--check")
     rendered = session.create_tmp()
     session.run("release", "spec", "render", "--to", rendered)
     session.run("hadolint", *[str(path) for path in sorted(Path(rendered).glob("*/Dockerfile"))])

@@ -22,15 +22,16 @@ def schemas() -> dict[str, str]:
     Of a service nothing is required: it is written in several files, which together must be complete.
     """
     return {
-        "base.json": _text(Base, complete=True),
-        "series.json": _text(Series, complete=True),
-        "service.json": _text(Service, complete=False),
-        "scanpolicy.json": _text(Policy, complete=True),
-        "scanexceptions.json": _text(Exemptions, complete=True),
+        "base.json": schema_text(Base, complete=True),
+        "series.json": schema_text(Series, complete=True),
+        "service.json": schema_text(Service, complete=False),
+        "scanpolicy.json": schema_text(Policy, complete=True),
+        "scanexceptions.json": schema_text(Exemptions, complete=True),
     }
 
 
-def _text(model: type[BaseModel], *, complete: bool) -> str:
+def schema_text(model: type[BaseModel], *, complete: bool) -> str:
+    """Return the schema of one model; when it is not `complete`, nothing is required."""
     schema = _adapt(model.model_json_schema(by_alias=True), complete=complete)
     return json.dumps({"$schema": _DIALECT, **schema}, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

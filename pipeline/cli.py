@@ -9,7 +9,9 @@ import sys
 from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
+from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
+from releases.env_cli import ENV
 from releases.history_cli import EVIDENCE, HISTORY
 from releases.promote_cli import PROMOTE, ROLLBACK
 from releases.record_cli import APPROVE, OBSERVE, RENEW
@@ -48,6 +50,10 @@ COMMANDS = (
     RENEW,
     HISTORY,
     EVIDENCE,
+    PUSH,
+    EXPORT,
+    IMPORT,
+    ENV,
     KEYGEN,
     SPEC,
     STORE,

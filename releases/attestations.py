@@ -39,11 +39,11 @@ def signature(subject: Subject) -> Statement:
 def evidence(content: ReleaseContent, image: ReleaseImage, subject: Subject) -> Iterator[Statement]:
     """Yield the statements about an image, whose predicates are files of the release."""
     folder = f"images/{image.name}"
-    yield make_statement(subject, PROVENANCE, content.data(f"{folder}/provenance.json"))
+    yield make_statement(subject, PROVENANCE, content.files[f"{folder}/provenance.json"].content)
     if image.scanned:
-        yield make_statement(subject, SBOM, content.data(f"{folder}/sbom.json"))
+        yield make_statement(subject, SBOM, content.files[f"{folder}/sbom.json"].content)
         yield make_statement(subject, SCAN, scan_predicate(content.data(f"{folder}/scan.json")))
-        yield make_statement(subject, VEX, content.data(f"{folder}/vex.json"))
+        yield make_statement(subject, VEX, content.files[f"{folder}/vex.json"].content)
         yield make_statement(subject, SUMMARY, verdict_summary(content, image))
 
 

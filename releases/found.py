@@ -5,7 +5,8 @@
 Anybody may attach anything to a manifest, so what cannot be read is left out with a remark, and never an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from buildkit.complaints import RegistryError, WrongContentError
@@ -35,13 +36,24 @@ class Found:
     """What there is about one manifest: older signatures, statements in either form, and remarks on what was left out."""
 
     claims: tuple[Claim, ...]
-    statements: tuple[tuple[Envelope, Statement], ...]
+    envelopes: tuple[Envelope, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def statements(self) -> tuple[tuple[Envelope, Statement], ...]:
+        """The statements that can be read. Large ones take time, and whoever knows what to expect compares bytes instead."""
+        return tuple(_statements(self.envelopes))
 
     def signers(self, statement: Statement, keys: tuple[PublicKey, ...]) -> set[PublicKey]:
         """Return those of `keys` that signed exactly this statement."""
-        same = (envelope for envelope, found in self.statements if found.payload == statement.payload)
+        same = (envelope for envelope in self.envelopes if envelope.payload == statement.payload)
         return {key for envelope in same for key in envelope.signers(keys)}
+
+
+def _statements(envelopes: Iterable[Envelope]) -> Iterator[tuple[Envelope, Statement]]:
+    for envelope in envelopes:
+        with suppress(NotSignedError):
+            yield envelope, read_statement(envelope.payload)
 
 
 def find(repository: Repository, digest: str) -> Found:
@@ -64,13 +76,13 @@ def _claims(repository: Repository, digest: str, remarks: list[str]) -> Iterator
             remarks.append(f"{layer.blob.digest}: {error.brief}")
 
 
-def _attached(repository: Repository, digest: str, remarks: list[str]) -> Iterator[tuple[Envelope, Statement]]:
+def _attached(repository: Repository, digest: str, remarks: list[str]) -> Iterator[Envelope]:
     for layer in _layers(repository, tag(digest, "att"), remarks):
         if layer.blob.media_type == DSSE_TYPE:
             yield from _read(repository, layer.blob, remarks, bundled=False)
 
 
-def _bundled(repository: Repository, digest: str, remarks: list[str]) -> Iterator[tuple[Envelope, Statement]]:
+def _bundled(repository: Repository, digest: str, remarks: list[str]) -> Iterator[Envelope]:
     for referrer in repository.referrers(digest):
         try:
             blob = read_bundle_manifest(repository.manifest(referrer.digest), digest)
@@ -83,13 +95,10 @@ def _bundled(repository: Repository, digest: str, remarks: list[str]) -> Iterato
         yield from _read(repository, blob, remarks, bundled=True)
 
 
-def _read(
-    repository: Repository, blob: Blob, remarks: list[str], *, bundled: bool
-) -> Iterator[tuple[Envelope, Statement]]:
+def _read(repository: Repository, blob: Blob, remarks: list[str], *, bundled: bool) -> Iterator[Envelope]:
     try:
         content = repository.read(blob, _ENVELOPE_MAX)
-        envelope = read_bundle(content) if bundled else read_envelope(content)
-        yield envelope, read_statement(envelope.payload)
+        yield read_bundle(content) if bundled else read_envelope(content)
     except (NotSignedError, RegistryError, WrongContentError) as error:
         remarks.append(f"{blob.digest}: {error.brief}: {error.details}")
 

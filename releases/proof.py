@@ -73,7 +73,7 @@ class Proof:
                 details=f"{about}\nsigned by {names}; {need}",
                 resolution="Let another key's owner look at it and sign: `release sign VERSION --key KEY`.",
             )
-        if not self.found.claims and not self.found.statements:
+        if not self.found.claims and not self.found.envelopes:
             return UnsignedError(
                 f"{self.what} is not signed", details=about, resolution="`release sign VERSION` signs a release."
             )
@@ -92,7 +92,7 @@ class Proof:
         if not self._by(keys):
             return UntrustedKeyError(
                 f"{self.what} is signed by none of the keys that count here",
-                details=f"{about}\nthere are {len(self.found.claims) + len(self.found.statements)} signatures; {need}: "
+                details=f"{about}\nthere are {len(self.found.claims) + len(self.found.envelopes)} signatures; {need}: "
                 + ", ".join(key.name for key in keys),
                 resolution="Add the signer's public key to `trust.keys` if you trust it, or sign with one of these keys.",
             )
@@ -114,7 +114,7 @@ class Proof:
 
     def _by(self, keys: tuple[PublicKey, ...]) -> list[PublicKey]:
         signed = {key for claim in self.found.claims for key in claim.signers(keys)}
-        signed |= {key for envelope, _ in self.found.statements for key in envelope.signers(keys)}
+        signed |= {key for envelope in self.found.envelopes for key in envelope.signers(keys)}
         return sorted(signed)
 
     def require(self, statements: Sequence[tuple[Statement, ...]]) -> None:

@@ -64,6 +64,7 @@ class ReleaseContent:
     blob: Blob
     config: Mapping[str, Any] = field(repr=False)
     files: Mapping[str, Content] = field(repr=False)
+    _parsed: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def digest(self) -> str:
@@ -86,8 +87,10 @@ class ReleaseContent:
         return tuple(_image(row) for row in self.config["images"])
 
     def data(self, title: str) -> Any:
-        """Return the content of one file. Raises KeyError for a file that is not there."""
-        return json.loads(self.files[title].content)
+        """Return the content of one file, not to be changed. Raises KeyError for a file that is not there."""
+        if title not in self._parsed:
+            self._parsed[title] = json.loads(self.files[title].content)
+        return self._parsed[title]
 
 
 def identity(repository: str) -> str:
@@ -238,6 +241,7 @@ def _mixed(content: ReleaseContent) -> Iterator[str]:
 
 
 def _mixed_evidence(content: ReleaseContent, image: ReleaseImage) -> Iterator[str]:
+    content.data(f"images/{image.name}/vex.json")
     about = {
         "scan": content.data(f"images/{image.name}/scan.json")["key"]["digest"],
         "verdict": content.data(f"images/{image.name}/verdict.json")["digest"],

@@ -97,7 +97,7 @@ def _steps(store: ReleaseStore, content: ReleaseContent, signer: Signer) -> Iter
 
 def _is_there(found: Found, statement: Statement, signer: Signer) -> bool:
     """Tell whether both forms of a signature are there; where only one is, the statement is signed again."""
-    envelopes = [envelope for envelope, item in found.statements if item.payload == statement.payload]
+    envelopes = [envelope for envelope in found.envelopes if envelope.payload == statement.payload]
     count = sum(bool(envelope.signers((signer.public,))) for envelope in envelopes)
     if statement.predicate_type == SIGNATURE:
         claims = [item for item in found.claims if item.subject == statement.subject]

@@ -53,8 +53,13 @@ class Statement:
 
     subject: Subject
     predicate_type: str
-    predicate: Mapping[str, Any] = field(repr=False)
     payload: bytes = field(repr=False)
+
+    @property
+    def predicate(self) -> dict[str, Any]:
+        """What is said, read from the signed bytes."""
+        found: dict[str, Any] = json.loads(self.payload)["predicate"]
+        return found
 
     @property
     def digest(self) -> str:
@@ -75,15 +80,13 @@ class Envelope:
         return tuple(key for key in keys if any(key.accepts(item, content) for item in self.signatures))
 
 
-def make_statement(subject: Subject, predicate_type: str, predicate: Mapping[str, Any]) -> Statement:
-    """Return a statement, with its bytes."""
-    content = {
-        "_type": STATEMENT,
-        "subject": [subject.to_dict()],
-        "predicateType": predicate_type,
-        "predicate": dict(predicate),
-    }
-    return Statement(subject, predicate_type, predicate, canonical_json(content))
+def make_statement(subject: Subject, predicate_type: str, predicate: Mapping[str, Any] | bytes) -> Statement:
+    """Return a statement, with its bytes. A predicate that is canonical JSON already is taken as it is."""
+    written = predicate if isinstance(predicate, bytes) else canonical_json(dict(predicate))
+    head = b'{"_type":' + canonical_json(STATEMENT) + b',"predicate":' + written
+    rest = b',"predicateType":' + canonical_json(predicate_type) + b',"subject":'
+    payload = head + rest + canonical_json([subject.to_dict()]) + b"}"
+    return Statement(subject, predicate_type, payload)
 
 
 def encode(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
@@ -140,7 +143,7 @@ def read_statement(payload: bytes) -> Statement:
     is_right = content.get("_type") == STATEMENT and isinstance(predicate, dict)
     if not is_right or not all(isinstance(text, str) for text in texts) or len(subject["digest"]) != 1:
         raise _no("statement", f"it says _type {content.get('_type')!r}")
-    return Statement(Subject(name, digest, annotations), kind, predicate, payload)
+    return Statement(Subject(name, digest, annotations), kind, payload)
 
 
 def _envelope(content: Mapping[str, Any]) -> Envelope:

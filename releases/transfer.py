@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase
-from typing import Any
+from typing import Any, BinaryIO
 
 from buildkit.registry import MANIFEST_MAX, Manifest
 from buildkit.store import Blob
+from releases.layout import LayoutRepository
 from releases.release import REPOSITORY, ReleaseContent
 from releases.repository import ReleaseStore, Repository
 from releases.sign import put
@@ -60,6 +61,16 @@ class ChunkFile(RawIOBase):
         count = min(len(view), len(self._rest))
         view[:count], self._rest = self._rest[:count], self._rest[count:]
         return count
+
+
+def stream(repository: Repository, blob: Blob) -> BinaryIO:
+    """Return a blob of a repository as a file to read. Reading raises what `chunks` raises."""
+    return file_of(repository.chunks(blob))
+
+
+def file_of(chunks: Iterator[bytes]) -> BinaryIO:
+    """Return chunks as a file to read, once."""
+    return BufferedReader(ChunkFile(chunks))
 
 
 NOTHING = Sent(0, 0, 0, 0)
@@ -118,12 +129,12 @@ def copy(source: ReleaseStore, target: ReleaseStore, manifests: list[Copied], re
                 continue
             reporter.task("copy", f"{item.repository} {item.tag or item.manifest.digest[:19]}", number / len(manifests))
             total += _copy_blobs(origin, place, item.manifest, (pool, seen))
-            place.put_manifest(_merged(place, item), item.tag)
+            place.put_manifest(merged(place, item), item.tag)
             total += Sent(1, 0, 0, 0)
     return total
 
 
-def _merged(place: Repository, item: Copied) -> Manifest:
+def merged(place: Repository, item: Copied) -> Manifest:
     """Return what to put: signatures that the target has of other keys stay beside those that come."""
     is_shared = item.tag.endswith((".sig", ".att")) and place.manifest_digest(item.tag)
     if not is_shared:
@@ -144,8 +155,10 @@ def _copy_blobs(
         if place.has(blob):
             return Sent(0, 0, 0, 1)
         mount_from = seen.get(blob.digest, "")
+        if isinstance(origin, LayoutRepository) and isinstance(place, LayoutRepository):
+            return Sent(0, 1, place.link(blob, origin.store.blobs.path(blob.digest)), 0)
         from_there = "" if mount_from == place.name else mount_from
-        sent = place.upload(blob, lambda: BufferedReader(ChunkFile(origin.chunks(blob))), mount_from=from_there)
+        sent = place.upload(blob, lambda: stream(origin, blob), mount_from=from_there)
         return Sent(0, 1, sent, 0) if sent else Sent(0, 0, 0, 1)
 
     blobs = blobs_of(manifest)

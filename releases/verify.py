@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from buildkit.complaints import WrongContentError
+from buildkit.complaints import NotThereError, WrongContentError
 from buildkit.registry import Manifest
 from buildkit.store import Blob
 from releases import attestations
@@ -78,7 +78,8 @@ def verify(store: ReleaseStore, reference: str, keyring: Keyring, *, every_byte:
     proof = Proof(f"release {content.version}", content.digest, found, keyring)
     signers = proof.signers([attestations.release_subject(content, development=mark) for mark in _marks(keyring)])
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        remarks = list(pool.map(lambda image: _image(store, content, image, (keyring, every_byte)), content.images))
+        remarks = list(pool.map(lambda image: _image(store, content, image, keyring), content.images))
+        list(pool.map(lambda part: _check_blob(store, *part, every_byte=every_byte), _parts(store, content)))
     return Release(content, signers, store, (*found.remarks, *(item for items in remarks for item in items)), _SEAL)
 
 
@@ -110,21 +111,13 @@ def read(store: ReleaseStore, reference: str) -> ReleaseContent:
 def _content(repository: Repository, manifest: Manifest) -> ReleaseContent:
     try:
         return read_content(manifest, lambda blob: repository.read(blob, blob.size))
-    except WrongContentError as error:
+    except (WrongContentError, NotThereError) as error:
         raise _damaged("the release", error) from error
 
 
-def _image(
-    store: ReleaseStore, content: ReleaseContent, image: ReleaseImage, how: tuple[Keyring, bool]
-) -> tuple[str, ...]:
-    """Check one image: its bytes, its signatures, its evidence. Return remarks on what lies beside them."""
-    keyring, every_byte = how
+def _image(store: ReleaseStore, content: ReleaseContent, image: ReleaseImage, keyring: Keyring) -> tuple[str, ...]:
+    """Check one image's signatures and evidence. Return remarks on what lies beside them."""
     repository = store.repository(image.name)
-    try:
-        for blob in image_blobs(repository, image):
-            _check_blob(repository, blob, every_byte=every_byte)
-    except WrongContentError as error:
-        raise _damaged(image.name, error) from error
     found = find(repository, image.manifest.digest)
     proof = Proof(image.name, image.manifest.digest, found, keyring)
     subjects = [attestations.image_subject(image, development=mark) for mark in _marks(keyring)]
@@ -159,12 +152,26 @@ def image_blobs(repository: Repository, image: ReleaseImage) -> Iterator[Blob]:
         yield blob
 
 
-def _check_blob(repository: Repository, blob: Blob, *, every_byte: bool) -> None:
-    if every_byte:
-        for _ in repository.chunks(blob):
+def _parts(store: ReleaseStore, content: ReleaseContent) -> list[tuple[str, Blob]]:
+    """Return image and blob for everything the images consist of; what several share is looked at once."""
+    found: dict[Blob, str] = {}
+    for image in content.images:
+        for blob in image_blobs(store.repository(image.name), image):
+            found.setdefault(blob, image.name)
+    # The largest first, so that none is left alone at the end.
+    return sorted(((name, blob) for blob, name in found.items()), key=lambda part: -part[1].size)
+
+
+def _check_blob(store: ReleaseStore, name: str, blob: Blob, *, every_byte: bool) -> None:
+    repository = store.repository(name)
+    try:
+        is_there = repository.has(blob)
+        for _ in repository.chunks(blob) if every_byte and is_there else ():
             pass
-    elif not repository.has(blob):
-        raise WrongContentError("a blob is not there", details=blob.digest)
+    except (WrongContentError, NotThereError) as error:
+        raise _damaged(name, error) from error
+    if not is_there:
+        raise _damaged(name, WrongContentError("a blob is not there", details=blob.digest))
 
 
 def _damaged(what: str, error: StackwayError) -> DamagedReleaseError:

@@ -25,6 +25,7 @@ from pydantic.fields import FieldInfo
 from buildkit import models
 from buildkit.scan import policy
 from pipeline.cli import COMMANDS, SUMMARY
+from releases import environment
 from stackway.commands import Command, Group, build_parser, complete
 from stackway.settings import Settings
 
@@ -43,6 +44,7 @@ FOLDERS = ("stackway", "stackway/tools", "buildkit", "buildkit/scan", "buildkit/
 MODELS = {
     "docs/reference/spec.md": (models.Service, models.Series, models.Base),
     "docs/reference/policies.md": (policy.Policy, policy.Exemptions),
+    "docs/reference/environments.md": (environment.Environment,),
 }
 SIMPLE = {str: "text", int: "integer", bool: "boolean", date: "date", type(None): ""}
 
