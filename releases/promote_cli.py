@@ -38,11 +38,11 @@ def _promote(session: Session) -> ExitCode:
     from releases.desk import author_now, open_desk, told_of
     from releases.promotion import Author
     from stackway import clock
-    from stackway.files import read_json, write_json
+    from stackway.files import write_json
 
     arguments = session.arguments
     author = author_now(arguments.reason)
-    saved = promotion.read_plan(read_json(Path(arguments.plan))) if arguments.plan else None
+    saved = _saved(Path(arguments.plan)) if arguments.plan else None
     override = saved.decision.override if saved else arguments.override
     if saved:
         author = Author(author.name, author.at, saved.reason)
@@ -66,6 +66,19 @@ def _promote(session: Session) -> ExitCode:
         {**todo.to_dict(), "record": entry.digest}, todo.decision.to_table(), told_of(desk.place.spec.name, entry)
     )
     return ExitCode.DONE
+
+
+def _saved(path: Path) -> "PromotionPlan":
+    from releases import promotion
+    from stackway.files import read_json
+
+    if not path.is_file():
+        raise WrongInputError(
+            "there is no such saved plan",
+            details=str(path),
+            resolution="`release promote … --dry-run --save FILE` writes one.",
+        )
+    return promotion.read_plan(read_json(path))
 
 
 def _would(todo: "PromotionPlan") -> str:

@@ -246,7 +246,7 @@ def rollback(place: Place, chain: Chain, version: str | None, author: Author) ->
     Raises RefusedError when there is none, or it was never here.
     """
     if chain.pin is None:
-        raise RefusedError(
+        raise WrongInputError(
             f"nothing was ever promoted to {chain.environment}", resolution="There is nothing to go back to."
         )
     pins = [item.record.pin for item in chain.entries if item.record.pin and item.record.pin != chain.pin]
@@ -278,7 +278,7 @@ def approval(place: Place, chain: Chain, proposed: Pin, author: Author) -> Recor
 
 def _pin(chain: Chain) -> Pin:
     if chain.pin is None:
-        raise RefusedError(
+        raise WrongInputError(
             f"nothing was ever promoted to {chain.environment}",
             resolution=f"`release promote … {chain.environment}` first.",
         )
