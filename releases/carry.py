@@ -93,7 +93,7 @@ def bring(source: BinaryIO, store: LayoutStore, limits: Limits | None = None) ->
     taken = [0, 0]
 
     def take(digest: str, size: int, chunks: Iterator[bytes]) -> None:
-        store.blobs.add(Blob("", digest, size), lambda: transfer.file_of(chunks))
+        store.blobs.add(Blob("", digest, size), lambda: transfer.file_of(lambda: chunks))
         taken[0], taken[1] = taken[0] + 1, taken[1] + size
 
     def known(digest: str) -> bool:

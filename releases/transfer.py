@@ -6,10 +6,10 @@ Order: blobs, image manifests, signatures, and the release's own tag last; so wh
 there already is not sent again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BufferedReader, RawIOBase
+from io import BufferedReader, RawIOBase, UnsupportedOperation
 from typing import Any, BinaryIO
 
 from buildkit.registry import MANIFEST_MAX, Manifest
@@ -22,6 +22,7 @@ from releases.signatures import layers_manifest, read_descriptor, read_layers, t
 from stackway.console import Reporter
 
 _PARALLEL = 4
+_BUFFER = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,30 @@ class Sent:
 
 
 class ChunkFile(RawIOBase):
-    """Chunks that arrive from elsewhere, as a file to read."""
+    """Chunks that arrive from elsewhere, as a file to read; going back to its beginning asks for them anew."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, ask: Callable[[], Iterator[bytes]]) -> None:
         super().__init__()
-        self._chunks, self._rest = chunks, b""
+        self._ask = ask
+        self._chunks, self._rest, self._at = ask(), b"", 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to the beginning, or stay. Raises UnsupportedOperation for any other place."""
+        target = offset + (self._at if whence == 1 else 0)
+        if whence not in {0, 1} or target not in {0, self._at}:
+            raise UnsupportedOperation("only to the beginning")
+        if target != self._at:
+            self._chunks, self._rest, self._at = self._ask(), b"", 0
+        return target
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
@@ -60,20 +77,21 @@ class ChunkFile(RawIOBase):
             self._rest = chunk
         count = min(len(view), len(self._rest))
         view[:count], self._rest = self._rest[:count], self._rest[count:]
+        self._at += count
         return count
+
+
+NOTHING = Sent(0, 0, 0, 0)
 
 
 def stream(repository: Repository, blob: Blob) -> BinaryIO:
     """Return a blob of a repository as a file to read. Reading raises what `chunks` raises."""
-    return file_of(repository.chunks(blob))
+    return file_of(lambda: repository.chunks(blob))
 
 
-def file_of(chunks: Iterator[bytes]) -> BinaryIO:
-    """Return chunks as a file to read, once."""
-    return BufferedReader(ChunkFile(chunks))
-
-
-NOTHING = Sent(0, 0, 0, 0)
+def file_of(ask: Callable[[], Iterator[bytes]]) -> BinaryIO:
+    """Return chunks as a file to read."""
+    return BufferedReader(ChunkFile(ask), _BUFFER)
 
 
 @dataclass(frozen=True)
