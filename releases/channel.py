@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from releases import records
-from releases.environments import Place
+from releases.keyring import Place
 from releases.keys import Signer
 from releases.records import MOVES, Chain, Entry, Record, Seen
 from releases.release import REPOSITORY

@@ -11,7 +11,7 @@ from stackway.console import Table
 from stackway.errors import ExitCode, WrongInputError
 
 if TYPE_CHECKING:
-    from releases.environments import Keyring
+    from releases.keyring import Keyring
     from releases.repository import ReleaseStore
 
 POLICY = "prod"
@@ -175,7 +175,7 @@ def _keyring(session: Session) -> "Keyring":
     from pathlib import Path
 
     from releases import keys
-    from releases.environments import Keyring
+    from releases.keyring import Keyring
     from releases.opening import open_environments
 
     if not session.arguments.key:

@@ -7,7 +7,7 @@ from typing import Any
 
 from releases import records
 from releases.channel import Channels
-from releases.environments import Place
+from releases.keyring import Place
 from releases.opening import actor, open_environments, open_releases, open_signer, state_of
 from releases.promotion import Author
 from releases.records import Chain, Entry, Kind, Record

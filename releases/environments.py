@@ -3,11 +3,11 @@
 """Reads environment files and the keys they name. Makes nothing but the development key, where that is asked for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from releases import keys
 from releases.environment import Environment
+from releases.keyring import Keyring, Place
 from releases.keys import FileSigner, PublicKey
 from stackway.documents import Document, KeyPath, load_document, parse_model
 from stackway.errors import Problem, WrongInputError
@@ -15,29 +15,6 @@ from stackway.spelling import nearest
 
 FOLDER = "environments"
 DEVELOPMENT = "development"
-
-
-@dataclass(frozen=True)
-class Keyring:
-    """The keys of an environment by their part in it. No revoked key is in any other part."""
-
-    release: tuple[PublicKey, ...]
-    threshold: int
-    promoters: tuple[PublicKey, ...]
-    observers: tuple[PublicKey, ...]
-    former: tuple[PublicKey, ...]
-    approvers: tuple[PublicKey, ...]
-    revoked: dict[PublicKey, str]
-    allow_development: bool = False
-
-
-@dataclass(frozen=True)
-class Place:
-    """An environment as it was read, with its keys."""
-
-    spec: Environment
-    document: Document
-    keyring: Keyring
 
 
 class Environments:

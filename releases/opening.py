@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from releases import keys
-from releases.environments import Environments, Place
+from releases.environments import Environments
+from releases.keyring import Place
 from releases.keys import KMS_SCHEMES, Signer
 from releases.places import open_store
 from releases.repository import ReleaseStore

@@ -12,9 +12,9 @@ from typing import Any
 
 from releases import gates
 from releases.environment import expires_after
-from releases.environments import Place
 from releases.facts import Ancestor, Approval, Candidate, Facts, Present, ScanFacts, Sight, Source
 from releases.gates import Decision
+from releases.keyring import Place
 from releases.records import Chain, Kind, Observation, Pin, Record, follow, observations
 from releases.release import REPOSITORY, ReleaseContent, identity
 from releases.statements import SUMMARY, Statement, Subject, make_statement

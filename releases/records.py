@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from releases.environments import Keyring
+from releases.keyring import Keyring
 from releases.keys import PublicKey
 from releases.release import REPOSITORY, VerificationError, identity
 from releases.statements import CHANNEL, Envelope, Statement, Subject, make_statement

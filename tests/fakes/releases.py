@@ -16,7 +16,7 @@ from buildkit.store import Blob, StoredImage
 from releases import keys, sign
 from releases.bundle import BundleInputs, Evidence, ImageInput, ReleaseBundle, bundle
 from releases.environment import Environment
-from releases.environments import Keyring, Place
+from releases.keyring import Keyring, Place
 from releases.keys import FileSigner
 from releases.release import REPOSITORY
 from releases.repository import ReleaseStore, opener
