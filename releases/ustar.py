@@ -175,13 +175,13 @@ def _check_start(header: bytes, number: int, offset: int) -> None:
     if number == 1 and header[257:265] != _MAGIC:
         for magic, (name, command) in _PACKINGS.items():
             if header.startswith(magic):
-                raise _broken(f"the archive is packed with {name}", where, f"Unpack it first: `{command}`.")
+                raise broken(f"the archive is packed with {name}", where, f"Unpack it first: `{command}`.")
         if not header:
-            raise _broken("the archive is empty", where, _EXPORT)
+            raise broken("the archive is empty", where, _EXPORT)
     if not header:
-        raise _broken("the archive is cut off: its end marker is missing", where)
+        raise broken("the archive is cut off: its end marker is missing", where)
     if len(header) < BLOCK:
-        raise _broken("the archive is cut off in a header", f"{where}: {len(header)} of {BLOCK} bytes")
+        raise broken("the archive is cut off in a header", f"{where}: {len(header)} of {BLOCK} bytes")
 
 
 def _parse(header: bytes, number: int, offset: int) -> tuple[str, int]:
@@ -190,20 +190,20 @@ def _parse(header: bytes, number: int, offset: int) -> tuple[str, int]:
     where = _place(number, raw[0].decode("ascii", "backslashreplace"), offset)
     total = _octal(header[148:156])
     if header[257:265] != _MAGIC:
-        raise _broken("the archive has not the plain form `ustar`", where, _REPACK)
+        raise broken("the archive has not the plain form `ustar`", where, _REPACK)
     if total != sum(header) - sum(header[148:156]) + 8 * 0x20:
-        raise _broken("a header of the archive is damaged: its checksum is wrong", where)
+        raise broken("a header of the archive is damaged: its checksum is wrong", where)
     _check_kind(header[156:157], where)
     # Two readers must not see two names: nothing after the first zero byte, no link's target, no prefix.
     if not raw[0] or not raw[0].isascii() or any(raw[2]) or any(header[157:257]) or any(header[345:]):
-        raise _hostile("the archive has a member with an odd name", where)
+        raise hostile("the archive has a member with an odd name", where)
     return raw[0].decode("ascii"), _size(header[124:136], where)
 
 
 def _check_kind(kind: bytes, where: str) -> None:
     if kind not in {b"0", b"\0"}:
         what = _KINDS.get(kind, f"a member of the unknown kind {kind!a}")
-        raise _hostile(f"the archive has {what}", where)
+        raise hostile(f"the archive has {what}", where)
 
 
 def _size(raw: bytes, where: str) -> int:
@@ -211,7 +211,7 @@ def _size(raw: bytes, where: str) -> int:
     if size is not None:
         return size
     form = _BINARY.get(raw[0] & 0xC0, f"{raw!a}, no octal number")
-    raise _hostile("the archive has a member with an odd size", f"{where}: {form}")
+    raise hostile("the archive has a member with an odd size", f"{where}: {form}")
 
 
 def _octal(raw: bytes) -> int | None:
@@ -224,23 +224,23 @@ def _content(stream: _Stream, size: int, where: str) -> Iterator[bytes]:
     while left:
         chunk = stream.read(min(left, _CHUNK))
         if not chunk:
-            raise _broken("the archive is cut off in a member", f"{where}: {size - left} of {size} bytes")
+            raise broken("the archive is cut off in a member", f"{where}: {size - left} of {size} bytes")
         left -= len(chunk)
         yield chunk
     padding = stream.read(-size % BLOCK)
     if len(padding) != -size % BLOCK:
-        raise _broken("the archive is cut off after a member", where)
+        raise broken("the archive is cut off after a member", where)
     if any(padding):
-        raise _hostile("the archive has something between two members", where)
+        raise hostile("the archive has something between two members", where)
 
 
 def _check_end(stream: _Stream) -> None:
     offset = stream.offset
     if stream.read(BLOCK) != _NOTHING:
-        raise _broken("the archive's end marker is not whole", f"at byte {offset}")
+        raise broken("the archive's end marker is not whole", f"at byte {offset}")
     while chunk := stream.read(_CHUNK):
         if any(chunk) or stream.offset - offset > _ZEROS_MAX:
-            raise _hostile("the archive goes on after its end marker", f"at byte {offset + BLOCK}")
+            raise hostile("the archive goes on after its end marker", f"at byte {offset + BLOCK}")
 
 
 def _padded(size: int) -> int:
@@ -260,9 +260,11 @@ _DISTRUST = (
 )
 
 
-def _broken(brief: str, details: str, resolution: str = _COPY) -> BrokenArchiveError:
+def broken(brief: str, details: str, resolution: str = _COPY) -> BrokenArchiveError:
+    """Return the error for an archive that is not whole or not as we write it, most likely by accident."""
     return BrokenArchiveError(brief, details=details, resolution=resolution)
 
 
-def _hostile(brief: str, details: str) -> HostileArchiveError:
+def hostile(brief: str, details: str) -> HostileArchiveError:
+    """Return the error for an archive with something in it that only somebody else can have put there."""
     return HostileArchiveError(brief, details=details, resolution=_DISTRUST)
