@@ -110,6 +110,20 @@ def running_registry(settings: str = "") -> Iterator[str]:
             daemon.stop()
 
 
+@contextmanager
+def running_referrers_registry() -> Iterator[str]:
+    """Run a registry that has the referrers API and keeps all in memory; yields its host and port."""
+    program = programs("referrers-registry")["referrers-registry"]
+    with short_folder() as folder:
+        address = f"127.0.0.1:{free_port()}"
+        daemon = process.start(Command((str(program), address)), folder / "log")
+        try:
+            wait_for("registry", lambda: answers(int(address.rpartition(":")[2])), daemon=daemon)
+            yield address
+        finally:
+            daemon.stop()
+
+
 @dataclass(frozen=True)
 class Mount:
     """A folder of this machine in a container, or memory of `owner` when `source` is None."""
