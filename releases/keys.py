@@ -97,15 +97,22 @@ class KmsSigner:
     _signer: Any = field(repr=False)
 
     def sign(self, content: bytes) -> bytes:
-        """Return the signature (ASN.1 DER) over `content`. Raises FailedError when the service does not sign."""
+        """Return the signature (ASN.1 DER) over `content`. Raises FailedError when the service does not."""
         try:
-            return bytes.fromhex(self._signer.sign(content).signature)
+            signature = bytes.fromhex(self._signer.sign(content).signature)
         except Exception as error:  # each service's library has errors of its own
             raise FailedError(
                 "the key service did not sign",
                 details=f"key {self.public.name}: {type(error).__name__}: {error}",
                 resolution="Check the service and your rights to use this key; nothing was signed.",
             ) from error
+        if not self.public.accepts(signature, content):
+            raise FailedError(
+                "the key service signs with another key than the public one that was given",
+                details=f"key {self.public.name}: {self.public.id}",
+                resolution="Give the public key that belongs to the key in the service; nothing was written.",
+            )
+        return signature
 
 
 def generate(private: Path, password: bytes, *, development: bool = False) -> PublicKey:
@@ -117,6 +124,12 @@ def generate(private: Path, password: bytes, *, development: bool = False) -> Pu
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     target = private.with_suffix(".pub")
+    if target == private:
+        raise WrongInputError(
+            "the private key would have the name of the public one",
+            details=str(private),
+            resolution="Choose a name that does not end with .pub.",
+        )
     for path in (private, target):
         if path.exists():
             raise WrongInputError(
@@ -148,6 +161,7 @@ def seal(plain: bytes, password: bytes) -> str:
 
 def load_signer(path: Path, password: bytes) -> FileSigner:
     """Read a private key. Raises RefusedError when others may read the file, WrongInputError for any that cannot be used."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
@@ -158,9 +172,13 @@ def load_signer(path: Path, password: bytes) -> FileSigner:
             details=f"{path}: mode {stat.S_IMODE(path.stat().st_mode):04o}",
             resolution=f"`chmod 600 {path}`; when somebody may have read it, make a new key and revoke this one.",
         )
-    key = load_der_private_key(unseal(text, password, str(path)), None)
+    plain = unseal(text, password, str(path))
+    try:
+        key = load_der_private_key(plain, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _unusable(path, f"what is sealed in it is no plain private key ({type(error).__name__})") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise _unusable(path, "it is not an ECDSA key on the curve P-256")
+        raise _unusable(path, _other_kind(key))
     return FileSigner(public_of(key, path.name), _is_development(text), key)
 
 
@@ -181,7 +199,10 @@ def unseal(text: str, password: bytes, name: str) -> bytes:
         sealed = base64.b64decode(content["ciphertext"])
         names = content["kdf"]["name"], content["cipher"]["name"]
         if names != ("scrypt", "nacl/secretbox") or params["N"] * params["r"] * params["p"] > _SCRYPT_MAX:
-            raise _unusable(Path(name), f"it is sealed by {names} with {params}")
+            raise _unusable(Path(name), f"it is sealed by {names} with {params}"[:200])
+        # The library would call this a wrong password.
+        if len(nonce) != SecretBox.NONCE_SIZE or len(sealed) < SecretBox.MACBYTES:
+            raise _unusable(Path(name), "what is sealed in it is cut off")
         return SecretBox(_stretch(password, salt, params)).decrypt(sealed, nonce)
     except CryptoError as error:
         raise WrongInputError(
@@ -189,7 +210,7 @@ def unseal(text: str, password: bytes, name: str) -> bytes:
             details=name,
             resolution="Give the right one: at the prompt, with --password-file FILE or --password-fd N.",
         ) from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise _unusable(Path(name), f"it is not a private key in cosign's format ({type(error).__name__})") from error
 
 
@@ -242,16 +263,24 @@ def _public(text: str, name: str) -> PublicKey:
 
 @lru_cache(maxsize=256)
 def _load_public(text: str, name: str) -> "ec.EllipticCurvePublicKey":
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         key = load_pem_public_key(text[max(0, text.find("-----BEGIN")) :].encode())
-    except ValueError as error:
+    except (ValueError, UnsupportedAlgorithm) as error:
         raise _unusable(Path(name), "it is not a public key in PEM") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise _unusable(Path(name), "it is not an ECDSA key on the curve P-256")
+        raise _unusable(Path(name), _other_kind(key))
     return key
+
+
+def _other_kind(key: object) -> str:
+    """Return what a key is that is not of our kind: an elliptic curve by its name, others by their class."""
+    curve = getattr(getattr(key, "curve", None), "name", "")
+    found = f"the curve {curve}" if curve else type(key).__name__.removesuffix("PublicKey").removesuffix("PrivateKey")
+    return f"it is not an ECDSA key on the curve P-256 but one of {found.removeprefix('_')}"
 
 
 def _public_pem(key: "ec.EllipticCurvePublicKey") -> str:

@@ -52,8 +52,8 @@ class ReleaseVersion:
         return not self._version.prerelease
 
     def following(self) -> "ReleaseVersion":
-        """Return the version of the next release of the series."""
-        return ReleaseVersion(self._version.bump_patch())
+        """Return the version of the next release of the series; what follows a candidate is what it is a candidate for."""
+        return ReleaseVersion(self._version.bump_patch() if self.is_final else self._version.finalize_version())
 
     def __str__(self) -> str:
         return str(self._version)
