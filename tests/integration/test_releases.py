@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stackway import clock, process
 from stackway.process import Completed
 from tests.advisories import Advisory, Database
 from tests.integration.builder import REPOSITORY, TinyCheckout, tiny_checkout
@@ -224,3 +225,62 @@ def test_keys_of_others_and_wrong_passwords_are_told(site: Site, tmp_path: Path)
     assert (completed.code, "others may read this private key" in completed.stderr) == (4, True)
     completed = site.checkout.release("sign", "--key", key)
     assert (completed.code, "nobody is here to type" in completed.stderr) == (2, True)
+
+
+STEPS = {
+    "bundle": ("bundle",),
+    "sign": ("sign",),
+    "promote": ("promote", "2026.1.0", "dev"),
+    "observe": ("observe", "dev", "--healthy"),
+    "rollback": ("rollback", "dev", "--reason", "errors"),
+    "export": ("export", "2026.1.0", "--to", "{place}/r.tar"),
+    "import": ("import", "{place}/good.tar"),
+    "push": ("push", "{place}/pushed", "2026.1.0"),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_moment_leaves_a_valid_place_and_can_be_repeated(site: Site, tmp_path: Path, step: str) -> None:
+    prepare(site, step, tmp_path)
+    words = [word.format(place=tmp_path) for word in STEPS[step]]
+    environment = {"STACKWAY_RELEASES": f"{tmp_path}/imported"} if step == "import" else {}
+    seconds = measure(site, step)
+    for part in (0.5, 0.7, 0.85, 0.97):
+        daemon = process.start(site.checkout.command(*words, **environment), tmp_path / "log")
+        clock.sleep(seconds * part)
+        daemon.process.kill()
+        daemon.process.wait()
+        listed = site.checkout.release("list", **environment)
+        assert listed.code == 0, listed.stderr
+    completed = site.checkout.release(*words, **environment)
+    assert completed.code == 0, completed.stderr
+    where = {"import": f"{tmp_path}/imported", "push": f"{tmp_path}/pushed"}.get(step)
+    if step not in {"bundle", "export"}:
+        verified = site.checkout.release("verify", "2026.1.0", **({"STACKWAY_RELEASES": where} if where else {}))
+        assert verified.code == 0, verified.stderr
+    site.done("verify-evidence")
+
+
+def prepare(site: Site, step: str, folder: Path) -> None:
+    """Do what comes before a step."""
+    if step == "bundle":
+        return
+    site.done("bundle")
+    if step == "sign":
+        return
+    site.done("sign")
+    if step == "import":
+        site.done("export", "--to", f"{folder}/good.tar")
+    if step in {"observe", "rollback"}:
+        site.done("promote", "2026.1.0", "dev")
+    if step == "rollback":
+        site.done("bundle", "2026.1.1")
+        site.done("sign", "2026.1.1")
+        site.done("promote", "2026.1.1", "dev")
+
+
+def measure(site: Site, step: str) -> float:
+    """Return about how long a step takes, by one that changes nothing."""
+    started = clock.monotonic()
+    site.release("verify", "2026.1.0") if step != "bundle" else site.release("bundle", "--dry-run")
+    return clock.monotonic() - started
