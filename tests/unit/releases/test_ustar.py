@@ -6,9 +6,7 @@ import gzip
 import io
 import lzma
 import tarfile
-import tracemalloc
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from releases.ustar import BLOCK, SIZE_MAX, BrokenArchiveError, Entry, HostileArchiveError, read_stream, write_stream
-from stackway.errors import ExitCode, StackwayError, WrongInputError
+from stackway.errors import ExitCode, WrongInputError
+from tests.fakes.airgap import Zeros, peak_of, sealed
 
 Files = dict[str, bytes]
 FILES = {"oci-layout": b"{}", "empty": b"", "exact": b"b" * BLOCK, "n" * 100: b"long" * 1000}
@@ -34,19 +33,13 @@ def unpack(archive: bytes) -> Files:
     return {member.name: b"".join(member.chunks) for member in read_stream(io.BytesIO(archive))}
 
 
-def seal(header: bytes) -> bytes:
-    """Return the header with the right checksum."""
-    total = sum(header[:148]) + 8 * 0x20 + sum(header[156:])
-    return header[:148] + b"%06o\0 " % total + header[156:]
-
-
 def patched(**changes: tuple[int, bytes]) -> bytes:
     """Return an archive of one file `name` whose header has other bytes at some offsets, and a right checksum."""
     archive = pack({"name": b"content"})
     header = bytearray(archive[:BLOCK])
     for offset, content in changes.values():
         header[offset : offset + len(content)] = content
-    return seal(bytes(header)) + archive[BLOCK:]
+    return sealed(bytes(header)) + archive[BLOCK:]
 
 
 def foreign(form: int = tarfile.USTAR_FORMAT, **attributes: Any) -> bytes:
@@ -76,18 +69,6 @@ class Dripping(io.RawIOBase):
 
     def read(self, size: int = -1, /) -> bytes:
         return self._content.read(min(size, 1 + self._content.tell() % 700))
-
-
-class Endless(io.RawIOBase):
-    """A start, and then zeros without end; counts what was taken."""
-
-    def __init__(self, start: bytes) -> None:
-        self._start = io.BytesIO(start)
-        self.taken = 0
-
-    def read(self, size: int = -1, /) -> bytes:
-        self.taken += size
-        return self._start.read(size) or bytes(size)
 
 
 class FailingMedium(io.RawIOBase):
@@ -268,17 +249,17 @@ def test_a_content_of_another_size_is_not_written_as_if_it_were_right(content: b
 
 @pytest.mark.parametrize("start", [pack({})[:BLOCK], patched(size=(124, b"07777777777\0"))[:BLOCK]])
 def test_zeros_without_end_take_no_memory(start: bytes) -> None:
-    source = Endless(start)
+    source = Zeros(start)
     peak = peak_of(lambda: next(read_stream(source)).size)  # type: ignore[arg-type]  # a pipe is less than a BinaryIO
     assert peak < 4 << 20
-    assert source.taken < 2 << 20
+    assert source.given < 2 << 20
 
 
 def test_a_bomb_that_is_announced_is_read_in_pieces() -> None:
-    source = Endless(patched(size=(124, b"%011o\0" % 300_000_000))[:BLOCK])
+    source = Zeros(patched(size=(124, b"%011o\0" % 300_000_000))[:BLOCK])
     member = next(read_stream(source))  # type: ignore[arg-type]  # a pipe is less than a BinaryIO
     assert peak_of(lambda: sum(map(len, member.chunks))) < 4 << 20
-    assert source.taken == BLOCK + 300_000_000 + -300_000_000 % BLOCK
+    assert source.given == BLOCK + 300_000_000 + -300_000_000 % BLOCK
 
 
 @given(st.integers(0, len(pack(FILES)) - 1), st.integers(1, 255))
@@ -298,16 +279,3 @@ def unpack_or_refuse(archive: bytes) -> Files:
 
 def sizes(files: Files) -> dict[str, int]:
     return {name: len(content) for name, content in files.items()}
-
-
-def peak_of(work: Callable[[], object]) -> int:
-    """Return the bytes that were held at most while `work` ran, whether it ended well or was refused."""
-    tracemalloc.start()
-    try:
-        work()
-    except StackwayError:
-        pass
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    return peak
