@@ -8,7 +8,7 @@ What is signed and what is expected when it is checked come from here, so they c
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from releases.release import REPOSITORY, ReleaseContent, ReleaseImage, identity
+from releases.release import REPOSITORY, MixedReleaseError, ReleaseContent, ReleaseImage, identity
 from releases.statements import PROVENANCE, SBOM, SCAN, SIGNATURE, SUMMARY, VEX, Statement, Subject, make_statement
 
 DEVELOPMENT = "dev.stackway.development"
@@ -37,7 +37,18 @@ def signature(subject: Subject) -> Statement:
 
 
 def evidence(content: ReleaseContent, image: ReleaseImage, subject: Subject) -> Iterator[Statement]:
-    """Yield the statements about an image, whose predicates are files of the release."""
+    """Yield the statements about an image, whose predicates are files of the release. Raises MixedReleaseError."""
+    try:
+        yield from _evidence(content, image, subject)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise MixedReleaseError(
+            f"the evidence about {image.name} cannot be read",
+            details=f"{content.digest}: {type(error).__name__}: {error}"[:300],
+            resolution="Do not use it, and do not sign it. Get the release anew from whoever made it.",
+        ) from error
+
+
+def _evidence(content: ReleaseContent, image: ReleaseImage, subject: Subject) -> Iterator[Statement]:
     folder = f"images/{image.name}"
     yield make_statement(subject, PROVENANCE, content.files[f"{folder}/provenance.json"].content)
     if image.scanned:

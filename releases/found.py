@@ -5,15 +5,16 @@
 Anybody may attach anything to a manifest, so what cannot be read is left out with a remark, and never an error.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from buildkit.complaints import RegistryError, WrongContentError
-from buildkit.registry import MANIFEST_MAX, Manifest
 from buildkit.store import Blob
 from releases.keys import PublicKey
-from releases.release import FILE_MAX
+from releases.release import FILE_MAX, told
 from releases.repository import Repository
 from releases.signatures import (
     DSSE_TYPE,
@@ -28,7 +29,12 @@ from releases.signatures import (
 from releases.statements import Envelope, NotSignedError, Statement, read_bundle, read_envelope, read_statement
 
 # A statement carries a predicate of that size in base64, and a little more.
-_ENVELOPE_MAX = 2 * FILE_MAX
+ENVELOPE_MAX = 2 * FILE_MAX
+# A claim is a name and a digest.
+_CLAIM_MAX = 64 << 10
+# Anybody may attach; nobody may fill the memory of whoever verifies.
+_TOTAL_MAX = 512 << 20
+_Parsed = TypeVar("_Parsed")
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,14 @@ class Found:
     """What there is about one manifest: older signatures, statements in either form, and remarks on what was left out."""
 
     claims: tuple[Claim, ...]
-    envelopes: tuple[Envelope, ...]
+    bundles: tuple[Envelope, ...]
+    attached: tuple[Envelope, ...]
     remarks: tuple[str, ...]
+
+    @property
+    def envelopes(self) -> tuple[Envelope, ...]:
+        """The signed statements in either form."""
+        return (*self.bundles, *self.attached)
 
     @property
     def statements(self) -> tuple[tuple[Envelope, Statement], ...]:
@@ -58,61 +70,82 @@ def _statements(envelopes: Iterable[Envelope]) -> Iterator[tuple[Envelope, State
 
 def find(repository: Repository, digest: str) -> Found:
     """Return all that `repository` holds about the manifest with this digest."""
-    remarks: list[str] = []
-    claims = tuple(_claims(repository, digest, remarks))
-    attached = tuple(_attached(repository, digest, remarks))
-    bundled = tuple(_bundled(repository, digest, remarks))
-    return Found(claims, (*bundled, *attached), tuple(remarks))
+    reader = _Reader(repository)
+    claims, attached, bundles = reader.claims(digest), reader.attached(digest), reader.bundles(digest)
+    return Found(claims, bundles, attached, tuple(reader.remarks))
 
 
-def _claims(repository: Repository, digest: str, remarks: list[str]) -> Iterator[Claim]:
-    for layer in _layers(repository, tag(digest, "sig"), remarks):
-        if layer.blob.media_type != SIMPLE_TYPE:
-            remarks.append(f"{layer.blob.digest}: of kind {layer.blob.media_type}")
-            continue
+class _Reader:
+    """Reads what is attached to one manifest, the smallest first, and remarks on what it leaves out."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.remarks: list[str] = []
+        self._repository = repository
+        self._left = _TOTAL_MAX
+
+    def claims(self, digest: str) -> tuple[Claim, ...]:
+        """Return the signatures under cosign's tag `.sig`."""
+        layers = self._layers(tag(digest, "sig"), SIMPLE_TYPE)
+        found = [self._read(layer.blob, _CLAIM_MAX, partial(_claim, layer)) for layer in layers]
+        return tuple(claim for claim in found if claim)
+
+    def attached(self, digest: str) -> tuple[Envelope, ...]:
+        """Return the signed statements under cosign's tag `.att`."""
+        return self._envelopes([layer.blob for layer in self._layers(tag(digest, "att"), DSSE_TYPE)], read_envelope)
+
+    def bundles(self, digest: str) -> tuple[Envelope, ...]:
+        """Return the signed statements in the bundles that refer to the manifest."""
+        blobs = []
         try:
-            yield read_claim(repository.read(layer.blob, MANIFEST_MAX), layer.annotations)
-        except (NotSignedError, RegistryError, WrongContentError) as error:
-            remarks.append(f"{layer.blob.digest}: {error.brief}")
-
-
-def _attached(repository: Repository, digest: str, remarks: list[str]) -> Iterator[Envelope]:
-    for layer in _layers(repository, tag(digest, "att"), remarks):
-        if layer.blob.media_type == DSSE_TYPE:
-            yield from _read(repository, layer.blob, remarks, bundled=False)
-
-
-def _bundled(repository: Repository, digest: str, remarks: list[str]) -> Iterator[Envelope]:
-    for referrer in repository.referrers(digest):
-        try:
-            blob = read_bundle_manifest(repository.manifest(referrer.digest), digest)
+            for referrer in self._repository.referrers(digest):
+                blobs += self._bundle(referrer, digest)
         except (RegistryError, WrongContentError) as error:
-            remarks.append(f"{referrer.digest}: {error.brief}")
-            continue
+            self._remark("what refers to it", f"{error.brief}: {error.details}")
+        return self._envelopes(blobs, read_bundle)
+
+    def _bundle(self, referrer: Blob, digest: str) -> list[Blob]:
+        try:
+            blob = read_bundle_manifest(self._repository.manifest(referrer.digest), digest)
+        except (RegistryError, WrongContentError) as error:
+            self._remark(referrer.digest, error.brief)
+            return []
         if blob is None:
-            remarks.append(f"{referrer.digest}: no bundle")
-            continue
-        yield from _read(repository, blob, remarks, bundled=True)
+            self._remark(referrer.digest, "no bundle")
+        return [blob] if blob else []
+
+    def _envelopes(self, blobs: list[Blob], parse: Callable[[bytes], Envelope]) -> tuple[Envelope, ...]:
+        ordered = sorted(set(blobs), key=lambda blob: (blob.size, blob.digest))
+        found = [self._read(blob, ENVELOPE_MAX, parse) for blob in ordered]
+        return tuple(envelope for envelope in found if envelope)
+
+    def _read(self, blob: Blob, most: int, parse: Callable[[bytes], _Parsed]) -> _Parsed | None:
+        if blob.size > min(most, self._left):
+            self._remark(blob.digest, f"left out, {blob.size} bytes are too much")
+            return None
+        self._left -= blob.size
+        try:
+            return parse(self._repository.read(blob, most))
+        except (NotSignedError, RegistryError, WrongContentError) as error:
+            self._remark(blob.digest, f"{error.brief}: {error.details}")
+            return None
+
+    def _layers(self, name: str, kind: str) -> list[Layer]:
+        """Return the layers of a kind under a tag, each once, the smallest first."""
+        if self._repository.manifest_digest(name) is None:
+            return []
+        try:
+            layers = read_layers(self._repository.manifest(name))
+        except (RegistryError, WrongContentError) as error:
+            self._remark(name, error.brief)
+            return []
+        for layer in layers:
+            if layer.blob.media_type != kind:
+                self._remark(layer.blob.digest, f"of kind {layer.blob.media_type}")
+        return sorted((item for item in layers if item.blob.media_type == kind), key=lambda item: item.blob.size)
+
+    def _remark(self, what: str, why: str) -> None:
+        self.remarks.append(told(f"{what}: {why}"))
 
 
-def _read(repository: Repository, blob: Blob, remarks: list[str], *, bundled: bool) -> Iterator[Envelope]:
-    try:
-        content = repository.read(blob, _ENVELOPE_MAX)
-        yield read_bundle(content) if bundled else read_envelope(content)
-    except (NotSignedError, RegistryError, WrongContentError) as error:
-        remarks.append(f"{blob.digest}: {error.brief}: {error.details}")
-
-
-def _layers(repository: Repository, name: str, remarks: list[str]) -> list[Layer]:
-    manifest = _manifest(repository, name, remarks)
-    return read_layers(manifest) if manifest else []
-
-
-def _manifest(repository: Repository, name: str, remarks: list[str]) -> Manifest | None:
-    if repository.manifest_digest(name) is None:
-        return None
-    try:
-        return repository.manifest(name)
-    except (RegistryError, WrongContentError) as error:
-        remarks.append(f"{name}: {error.brief}")
-        return None
+def _claim(layer: Layer, content: bytes) -> Claim:
+    return read_claim(content, layer.annotations)

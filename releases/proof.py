@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from releases import attestations
-from releases.environments import Keyring
 from releases.found import Found
+from releases.keyring import Keyring
 from releases.keys import PublicKey
-from releases.release import VerificationError
+from releases.release import VerificationError, told
 from releases.statements import SIGNATURE, Statement, Subject
+
+_REMARKS_SHOWN = 5
 
 
 class UnsignedError(VerificationError):
@@ -65,7 +67,7 @@ class Proof:
     def _refusal(self, signers: set[PublicKey], wanted: Subject) -> VerificationError:
         """Return the error that names the nearest reason why the signatures do not do."""
         need = f"{self.keyring.threshold} of {len(self.keyring.release)} keys must have signed it"
-        about = f"{self.what}: {self.digest}"
+        about = "\n".join([f"{self.what}: {self.digest}", *self._left_out()])
         if signers:
             names = ", ".join(sorted(key.name for key in signers))
             return TooFewSignaturesError(
@@ -112,6 +114,11 @@ class Proof:
             resolution="Do not use it: somebody attached signatures of another artifact, or of a development key.",
         )
 
+    def _left_out(self) -> list[str]:
+        """Return remarks on what might have been a signature."""
+        remarks = [f"left out: {remark}" for remark in self.found.remarks]
+        return [*remarks[:_REMARKS_SHOWN], *(["…"] if len(remarks) > _REMARKS_SHOWN else [])]
+
     def _by(self, keys: tuple[PublicKey, ...]) -> list[PublicKey]:
         signed = {key for claim in self.found.claims for key in claim.signers(keys)}
         signed |= {key for envelope in self.found.envelopes for key in envelope.signers(keys)}
@@ -126,12 +133,17 @@ class Proof:
             if len(signers) < self.keyring.threshold:
                 raise MissingEvidenceError(
                     f"evidence about {self.what} is missing, or not signed by enough",
-                    details=f"{self.digest}\n{variants[0].predicate_type}: signed by {len(signers)} of "
-                    f"{self.keyring.threshold} keys",
+                    details="\n".join(
+                        [
+                            self.digest,
+                            f"{variants[0].predicate_type}: signed by {len(signers)} of {self.keyring.threshold} keys",
+                            *self._left_out(),
+                        ]
+                    ),
                     resolution="`release sign VERSION` signs a release with all of its evidence.",
                 )
 
 
 def _told(subject: Subject) -> str:
     remarks = ", ".join(f"{key}={value}" for key, value in sorted(subject.annotations.items()))
-    return f"{subject.name}@{subject.digest}" + (f" ({remarks})" if remarks else "")
+    return told(f"{subject.name}@{subject.digest}" + (f" ({remarks})" if remarks else ""))

@@ -89,13 +89,19 @@ class ReleaseContent:
     def data(self, title: str) -> Any:
         """Return the content of one file, not to be changed. Raises KeyError for a file that is not there."""
         if title not in self._parsed:
-            self._parsed[title] = json.loads(self.files[title].content)
+            # As text: from bytes other encodings would be guessed, and these bytes go into statements.
+            self._parsed[title] = json.loads(self.files[title].content.decode())
         return self._parsed[title]
 
 
 def identity(repository: str) -> str:
     """Return the name that signatures give, wherever the repository is kept: it does not change when a release moves."""
     return f"{HOST}/{repository}"
+
+
+def told(text: str) -> str:
+    """Return text from a place as a message may carry it: printable, in UTF-8, and not long."""
+    return printable(text[:1000]).encode(errors="backslashreplace").decode()[:300]
 
 
 def read_content(manifest: Manifest, read: Callable[[Blob], bytes]) -> ReleaseContent:
@@ -113,7 +119,7 @@ def read_content(manifest: Manifest, read: Callable[[Blob], bytes]) -> ReleaseCo
     ):
         raise NoReleaseError(
             "this is no release",
-            details=printable(f"{blob.digest}: artifactType {data.get('artifactType')!r}"),
+            details=told(f"{blob.digest}: artifactType {data.get('artifactType')!r}"),
             resolution="`release list` names those that there are.",
         )
     rows = dict(_titled(blob, data.get("layers")))
@@ -132,6 +138,8 @@ def read_content(manifest: Manifest, read: Callable[[Blob], bytes]) -> ReleaseCo
     return content
 
 
+_OF_SERIES = ("name", "codename", "slurp", "endOfLife", "upgradesFrom")
+_OF_IMAGE = ("name", "series", "version", "role")
 _HINT = "Do not use it. Get the release anew from whoever made it."
 
 
@@ -141,8 +149,11 @@ def _about(release: Blob, titles: list[str]) -> str:
 
 def _titled(release: Blob, layers: Any) -> Iterator[tuple[str, Blob]]:
     seen = set()
-    if not isinstance(layers, list) or len(layers) > _FILES_MAX:
+    if not isinstance(layers, list) or not layers:
         raise NoReleaseError("the release lists no files", details=release.digest, resolution=_HINT)
+    if len(layers) > _FILES_MAX:
+        about = f"{release.digest}: {len(layers)} files, {_FILES_MAX} at most"
+        raise NoReleaseError("the release lists more files than any release has", details=about, resolution=_HINT)
     for row in layers:
         found = read_descriptor(row)
         annotations = row.get("annotations") if isinstance(row, dict) else None
@@ -155,7 +166,7 @@ def _titled(release: Blob, layers: Any) -> Iterator[tuple[str, Blob]]:
         ):
             raise ExtraFileError(
                 "the release has a file of a kind that no release has",
-                details=printable(f"{release.digest}: {title!r}")[:500],
+                details=told(f"{release.digest}: {title!r}"),
                 resolution=_HINT,
             )
         if title in seen:
@@ -174,17 +185,21 @@ def _refuse_large(blobs: tuple[Blob, ...], digest: str) -> None:
 
 def _config(blob: Blob, content: bytes) -> dict[str, Any]:
     try:
-        config = json.loads(content)
+        config = json.loads(content.decode())
         images = config["images"]
         is_right = config["apiVersion"] == bundle.API_VERSION and config["kind"] == bundle.KIND
         names = [_image(row).name for row in images]
         is_right = is_right and is_version(config["version"]) and len(set(names)) == len(names) > 0
+        is_right = is_right and str(ReleaseVersion.parse(config["version"])) == config["version"]
         is_right = is_right and ReleaseVersion.parse(config["version"]).series == config["series"]
-        is_right = is_right and all(isinstance(item, str) for item in config["upgradesFrom"])
+        earlier = config["upgradesFrom"]
+        is_right = is_right and isinstance(earlier, list) and all(isinstance(item, str) for item in earlier)
         is_right = is_right and isinstance(config["slurp"], bool)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NoReleaseError(
-            "the release's config cannot be read", details=f"{blob.digest}: {error}", resolution=_HINT
+            "the release's config cannot be read",
+            details=told(f"{blob.digest}: {type(error).__name__}: {error}"),
+            resolution=_HINT,
         ) from error
     if not is_right:
         raise NoReleaseError("the release's config is not one", details=blob.digest, resolution=_HINT)
@@ -194,17 +209,32 @@ def _config(blob: Blob, content: bytes) -> dict[str, Any]:
 def _image(row: Mapping[str, Any]) -> ReleaseImage:
     manifest = read_descriptor(row["manifest"])
     texts = [row[name] for name in ("name", "series", "version", "role")]
-    if manifest is None or not all(isinstance(text, str) for text in texts) or not isinstance(row["scanned"], bool):
-        raise ValueError(f"an image is not described: {row!r}")
+    size, scanned, verdict = row["size"], row["scanned"], row["verdict"]
+    is_right = all(isinstance(text, str) for text in texts) and type(size) is int and isinstance(scanned, bool)
+    if manifest is None or not is_right or not _is_verdict(verdict, scanned=scanned):
+        raise ValueError(f"an image is not described: {str(row)[:200]}")
     name, series, version, role = texts
-    if not bundle.is_title(f"images/{name}/sbom.json"):
-        raise ValueError(f"{name!r} is no name of an image")
-    return ReleaseImage(name, series, version, role, manifest, int(row["size"]), row["scanned"], row["verdict"])
+    # Its repository is the release's own.
+    if not bundle.is_title(f"images/{name}/sbom.json") or name == REPOSITORY:
+        raise ValueError(f"{name[:100]!r} is no name of an image")
+    return ReleaseImage(name, series, version, role, manifest, size, scanned, verdict)
+
+
+def _is_verdict(verdict: Any, *, scanned: bool) -> bool:
+    """Tell whether the row of an image has policy and outcome, which it has when it was scanned."""
+    if not scanned:
+        return verdict is None
+    return (
+        isinstance(verdict, dict)
+        and verdict.keys() == {"policy", "outcome"}
+        and all(isinstance(value, str) for value in verdict.values())
+    )
 
 
 def _check(content: ReleaseContent, manifest: Manifest) -> None:
     """Refuse a release whose files are about other images or another version than its config."""
-    said = manifest.data().get("annotations", {}).get(bundle.VERSION)
+    annotations = manifest.data().get("annotations")
+    said = annotations.get(bundle.VERSION) if isinstance(annotations, dict) else None
     wrong = (
         [] if said == str(content.version) else [f"the manifest says version {said!r}, the config {content.version}"]
     )
@@ -215,36 +245,55 @@ def _check(content: ReleaseContent, manifest: Manifest) -> None:
     if wrong:
         raise MixedReleaseError(
             "the release's parts do not belong together",
-            details="\n".join([content.digest, *(printable(line)[:300] for line in wrong[:10])]),
+            details="\n".join([content.digest, *(told(line) for line in wrong[:10])]),
             resolution=_HINT,
         )
 
 
 def _mixed(content: ReleaseContent) -> Iterator[str]:
-    from stackway.files import digest_json
-
     digests = {image.name: image.manifest.digest for image in content.images}
-    specs = content.data(bundle.SPECS)["services"]
+    specs, series = content.data(bundle.SPECS)["services"], content.data(bundle.SPECS)["series"]
+    said = {**content.config, "name": content.series}
+    series = {**series, "upgradesFrom": sorted(series["upgradesFrom"])}
+    if other := [name for name in _OF_SERIES if said[name] != series[name]]:
+        yield f"the config describes the series otherwise than the specs: {', '.join(other)}"
     if specs.keys() != digests.keys():
         yield f"specs of {', '.join(sorted(specs))}, images of {', '.join(sorted(digests))}"
+    processes = sorted((name, process) for name, spec in specs.items() for process in spec["processes"])
+    if [(row["service"], row["process"]) for row in content.data(bundle.MANIFESTS)] != processes:
+        yield "the manifests are not those of the processes in the specs"
     for row in content.data(bundle.MANIFESTS):
         if row["image"] != f"{row['service']}@{digests.get(row['service'])}":
             yield f"{row['service']}-{row['process']} runs {row['image']}"
     if [row["service"] for row in content.data(bundle.CARDS)] != sorted(digests):
         yield "cards are not about these services"
     for image in content.images:
-        made = content.data(f"images/{image.name}/provenance.json")["buildDefinition"]["externalParameters"]
-        if made["spec"] != digest_json(specs.get(image.name)):
-            yield f"{image.name}: the provenance is of another spec"
+        yield from _mixed_spec(content, image, specs.get(image.name))
         if image.scanned:
             yield from _mixed_evidence(content, image)
 
 
+def _mixed_spec(content: ReleaseContent, image: ReleaseImage, spec: Any) -> Iterator[str]:
+    from stackway.files import digest_json
+
+    made = content.data(f"images/{image.name}/provenance.json")["buildDefinition"]["externalParameters"]
+    if made != {"service": image.name, "series": image.series, "spec": digest_json(spec)}:
+        yield f"{image.name}: the provenance is of another spec"
+    if spec and (other := [name for name in _OF_IMAGE if spec[name] != getattr(image, name)]):
+        yield f"{image.name}: the config describes it otherwise than its spec: {', '.join(other)}"
+
+
 def _mixed_evidence(content: ReleaseContent, image: ReleaseImage) -> Iterator[str]:
-    content.data(f"images/{image.name}/vex.json")
+    verdict, report = (content.data(f"images/{image.name}/{name}.json") for name in ("verdict", "scan"))
+    if not isinstance(content.data(f"images/{image.name}/vex.json"), dict):
+        yield f"{image.name}: its VEX document is none"
+    if {name: verdict[name] for name in ("policy", "outcome")} != image.verdict:
+        yield f"{image.name}: the config tells another verdict than there is"
+    if verdict["report"] != content.files[f"images/{image.name}/scan.json"].blob.digest:
+        yield f"{image.name}: the verdict is over another scan"
     about = {
-        "scan": content.data(f"images/{image.name}/scan.json")["key"]["digest"],
-        "verdict": content.data(f"images/{image.name}/verdict.json")["digest"],
+        "scan": report["key"]["digest"],
+        "verdict": verdict["digest"],
         "sbom": content.data(f"images/{image.name}/sbom.json")["metadata"]["component"]["version"],
     }
     for name, digest in about.items():

@@ -14,6 +14,7 @@ from releases.repository import ReleaseStore, Repository, opener
 from releases.signatures import (
     EMPTY,
     EMPTY_TYPE,
+    LAYERS_MAX,
     Content,
     Layer,
     attestation,
@@ -23,8 +24,9 @@ from releases.signatures import (
     read_layers,
     tag,
 )
-from releases.statements import SIGNATURE, Statement, make_bundle, sign_envelope
+from releases.statements import SIGNATURE, Envelope, Statement, make_bundle, sign_envelope
 from stackway.console import Table
+from stackway.errors import FailedError
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ def _steps(store: ReleaseStore, content: ReleaseContent, signer: Signer) -> Iter
 
 def _is_there(found: Found, statement: Statement, signer: Signer) -> bool:
     """Tell whether both forms of a signature are there; where only one is, the statement is signed again."""
-    envelopes = [envelope for envelope in found.envelopes if envelope.payload == statement.payload]
-    count = sum(bool(envelope.signers((signer.public,))) for envelope in envelopes)
+    key = (signer.public,)
+
+    def is_in(envelopes: tuple[Envelope, ...]) -> bool:
+        return any(item.payload == statement.payload and item.signers(key) for item in envelopes)
+
     if statement.predicate_type == SIGNATURE:
         claims = [item for item in found.claims if item.subject == statement.subject]
-        return count > 0 and any(item.signers((signer.public,)) for item in claims)
-    return count > 1
+        return is_in(found.bundles) and any(item.signers(key) for item in claims)
+    return is_in(found.bundles) and is_in(found.attached)
 
 
 def apply(store: ReleaseStore, todo: SignPlan, signer: Signer) -> None:
@@ -141,6 +146,12 @@ def _add_layer(repository: Repository, name: str, added: tuple[Content, Layer]) 
     layers = read_layers(repository.manifest(name)) if repository.manifest_digest(name) else []
     if layer in layers:
         return
+    if len(layers) >= LAYERS_MAX:
+        raise FailedError(
+            "there is no room for another signature",
+            details=f"{repository.name}: {name} has {len(layers)}, nobody reads more than {LAYERS_MAX}",
+            resolution="Somebody put them there. Remove the tag, and let everybody sign again.",
+        )
     config, manifest = layers_manifest([*layers, layer])
     put(repository, content)
     put(repository, config)

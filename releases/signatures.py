@@ -31,7 +31,7 @@ CONTENT_ANNOTATION = "dev.sigstore.bundle.content"
 # Trivy finds VEX documents by this one.
 IN_TOTO_ANNOTATION = "in-toto.io/predicate-type"
 _CLAIM = "cosign container image signature"
-_LAYERS_MAX = 1_000
+LAYERS_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,14 @@ def read_claim(payload: bytes, annotations: Mapping[str, str]) -> Claim:
         texts = (name, digest, *optional, *optional.values())
         is_right = critical["type"] == _CLAIM and all(isinstance(text, str) for text in texts)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error, RecursionError) as error:
-        raise NotSignedError("this is no signature", details=f"{type(error).__name__}: {error}") from error
+        raise _no(f"{type(error).__name__}: {error}") from error
     if not is_right:
-        raise NotSignedError("this is no signature", details=f"it says type {critical['type']!r}")
+        raise _no(f"it says type {critical['type']!r}")
     return Claim(Subject(name, digest, optional), payload, signature)
+
+
+def _no(why: str) -> NotSignedError:
+    return NotSignedError("this is no signature", details=why[:200], resolution="Sign again; somebody changed it.")
 
 
 def attestation(envelope: bytes, predicate_type: str) -> tuple[Content, Layer]:
@@ -134,12 +138,18 @@ def read_layers(manifest: Manifest) -> list[Layer]:
     """Return the layers of a `.sig` or `.att` manifest; rows that are none are left out."""
     rows = manifest.data().get("layers")
     found = []
-    for row in rows[:_LAYERS_MAX] if isinstance(rows, list) else []:
+    for row in rows[:LAYERS_MAX] if isinstance(rows, list) else []:
         blob = read_descriptor(row)
         annotations = row.get("annotations", {}) if blob else {}
-        if blob and isinstance(annotations, dict) and all(isinstance(value, str) for value in annotations.values()):
+        texts = (*annotations, *annotations.values()) if isinstance(annotations, dict) else (None,)
+        if blob and all(_is_text(text) for text in texts):
             found.append(Layer(blob, annotations))
     return found
+
+
+def _is_text(value: object) -> bool:
+    """Tell whether a value is text that can be written again: JSON can spell half a character, UTF-8 cannot."""
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def bundle_manifest(bundle: bytes, statement: Statement, subject: Blob) -> tuple[Content, Manifest]:
@@ -184,6 +194,6 @@ def read_descriptor(row: Any) -> Blob | None:
         return None
     kind, digest, size = row.get("mediaType"), row.get("digest"), row.get("size")
     is_size = isinstance(size, int) and not isinstance(size, bool) and size >= 0
-    if not isinstance(kind, str) or not isinstance(digest, str) or not is_size or not is_digest(digest):
+    if not _is_text(kind) or not isinstance(digest, str) or not is_size or not is_digest(digest):
         return None
-    return Blob(kind, digest, int(size or 0))
+    return Blob(str(kind), digest, int(size or 0))

@@ -171,7 +171,7 @@ def _object(content: bytes, what: str) -> dict[str, Any]:
 
 
 def _no(what: str, why: str) -> NotSignedError:
-    return NotSignedError(f"this is no signed {what}", details=why, resolution="Sign again; somebody changed it.")
+    return NotSignedError(f"this is no signed {what}", details=why[:200], resolution="Sign again; somebody changed it.")
 
 
 def _b64(content: bytes) -> str:

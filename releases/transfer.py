@@ -6,20 +6,24 @@ Order: blobs, image manifests, signatures, and the release's own tag last; so wh
 there already is not sent again.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BufferedReader, RawIOBase, UnsupportedOperation
 from typing import Any, BinaryIO
 
+from buildkit.complaints import NotThereError, WrongContentError
 from buildkit.registry import MANIFEST_MAX, Manifest
 from buildkit.store import Blob
+from releases.found import ENVELOPE_MAX
 from releases.layout import LayoutRepository
 from releases.release import REPOSITORY, ReleaseContent
 from releases.repository import ReleaseStore, Repository
 from releases.sign import put
 from releases.signatures import layers_manifest, read_descriptor, read_layers, tag
 from stackway.console import Reporter
+from stackway.errors import RefusedError
 
 _PARALLEL = 4
 _BUFFER = 1 << 18
@@ -118,28 +122,48 @@ def parts(store: ReleaseStore, content: ReleaseContent) -> Iterator[Copied]:
 
 
 def signatures(store: ReleaseStore, name: str, digest: str) -> Iterator[Copied]:
-    """Yield what is signed about a manifest, in both forms; what refers to it without being a bundle comes too."""
+    """Yield what is signed about a manifest, in both forms; what refers to it without being a bundle comes too.
+
+    What refers to it and is not whole, or larger than anybody would read, stays behind: anybody may have put it there.
+    """
     repository = store.repository(name)
     for kind in ("sig", "att"):
         if repository.manifest_digest(tag(digest, kind)):
             yield Copied(name, repository.manifest(tag(digest, kind)), tag(digest, kind))
     for referrer in repository.referrers(digest):
-        yield Copied(name, repository.manifest(referrer.digest))
+        if manifest := _whole(repository, referrer.digest):
+            yield Copied(name, manifest)
+
+
+def _whole(repository: Repository, digest: str) -> Manifest | None:
+    try:
+        manifest = repository.manifest(digest)
+        blobs = blobs_of(manifest)
+        is_whole = sum(blob.size for blob in blobs) <= ENVELOPE_MAX and all(repository.has(blob) for blob in blobs)
+    except (WrongContentError, NotThereError):
+        return None
+    return manifest if is_whole else None
 
 
 def records(store: ReleaseStore, environments: list[str]) -> Iterator[Copied]:
     """Yield the records of environments, oldest first. The releases they are about must arrive before them."""
     repository = store.repository(REPOSITORY)
     for name in environments:
-        found = [item for item in repository.tags() if item.startswith(f"channel-{name}-")]
+        # Other environments' names may begin with this one's, and anybody may have made up tags.
+        pattern = re.compile(rf"channel-{re.escape(name)}-([1-9][0-9]{{0,8}})")
+        found = [item for item in repository.tags() if pattern.fullmatch(item)]
         for item in sorted(found, key=lambda item: int(item.rpartition("-")[2])):
             yield Copied(REPOSITORY, repository.manifest(item), item)
 
 
 def copy(source: ReleaseStore, target: ReleaseStore, manifests: list[Copied], reporter: Reporter) -> Sent:
-    """Bring manifests and their blobs to `target`; return what it took. Raises what the two places raise."""
+    """Bring manifests and their blobs to `target`; return what it took.
+
+    Raises RefusedError when a tag stands for something else there, and what the two places raise.
+    """
     total = NOTHING
     with target.writing(), ThreadPoolExecutor(_PARALLEL) as pool:
+        _refuse_taken(target, manifests)
         seen: dict[str, str] = {}
         for number, item in enumerate(manifests):
             origin, place = source.repository(item.repository), target.repository(item.repository)
@@ -147,9 +171,22 @@ def copy(source: ReleaseStore, target: ReleaseStore, manifests: list[Copied], re
                 continue
             reporter.task("copy", f"{item.repository} {item.tag or item.manifest.digest[:19]}", number / len(manifests))
             total += _copy_blobs(origin, place, item.manifest, (pool, seen))
-            place.put_manifest(merged(place, item), item.tag)
-            total += Sent(1, 0, 0, 0)
+            manifest = merged(place, item)
+            if not item.tag or place.manifest_digest(item.tag) != manifest.digest:
+                place.put_manifest(manifest, item.tag)
+                total += Sent(1, 0, 0, 0)
     return total
+
+
+def _refuse_taken(target: ReleaseStore, manifests: list[Copied]) -> None:
+    for item in manifests:
+        there = target.repository(item.repository).manifest_digest(item.tag) if item.tag else None
+        if there not in (None, item.manifest.digest) and not item.tag.endswith((".sig", ".att")):
+            raise RefusedError(
+                f"{item.repository}:{item.tag} is something else there",
+                details=f"{target.address}: {there}\nhere: {item.manifest.digest}",
+                resolution="Nothing was copied. A version is given once: `release verify` both, and take the wrong one away.",
+            )
 
 
 def merged(place: Repository, item: Copied) -> Manifest:

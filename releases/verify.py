@@ -8,14 +8,14 @@ file. What is found beside that is ignored, and can neither pass nor fail a rele
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import InitVar, dataclass, field
 
 from buildkit.complaints import NotThereError, WrongContentError
-from buildkit.registry import Manifest
 from buildkit.store import Blob
 from releases import attestations
-from releases.environments import Keyring
 from releases.found import find
+from releases.keyring import Keyring
 from releases.keys import PublicKey
 from releases.proof import MovedSignatureError, Proof
 from releases.release import (
@@ -29,7 +29,6 @@ from releases.release import (
 from releases.repository import ReleaseStore, Repository
 from releases.signatures import read_descriptor
 from releases.version import ReleaseVersion, is_version
-from stackway.errors import StackwayError
 
 _PARALLEL = 4
 
@@ -49,10 +48,11 @@ class Release:
     signers: tuple[PublicKey, ...]
     store: ReleaseStore = field(repr=False)
     remarks: tuple[str, ...] = ()
-    _seal: object = field(default=None, repr=False, compare=False)
+    # No field, so that `dataclasses.replace` cannot take it over.
+    seal: InitVar[object] = None
 
-    def __post_init__(self) -> None:
-        if self._seal is not _SEAL:
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _SEAL:
             raise TypeError("a Release is what releases.verify.verify returns; make none by hand")
 
     @property
@@ -98,7 +98,8 @@ def read(store: ReleaseStore, reference: str) -> ReleaseContent:
             resolution="`release list` shows all; `release bundle` makes one.",
         )
     # Resolved once: whatever the tag is moved to from now on, this digest is what is used.
-    content = _content(repository, repository.manifest(digest))
+    with _whole("the release"):
+        content = read_content(repository.manifest(digest), lambda blob: repository.read(blob, blob.size))
     if is_version(reference) and str(content.version) != reference:
         raise MovedSignatureError(
             f"what is called {reference} is release {content.version}",
@@ -106,13 +107,6 @@ def read(store: ReleaseStore, reference: str) -> ReleaseContent:
             resolution="Somebody moved the tag. Name the digest that you want, and find out who did it.",
         )
     return content
-
-
-def _content(repository: Repository, manifest: Manifest) -> ReleaseContent:
-    try:
-        return read_content(manifest, lambda blob: repository.read(blob, blob.size))
-    except (WrongContentError, NotThereError) as error:
-        raise _damaged("the release", error) from error
 
 
 def _image(store: ReleaseStore, content: ReleaseContent, image: ReleaseImage, keyring: Keyring) -> tuple[str, ...]:
@@ -137,10 +131,11 @@ def image_blobs(repository: Repository, image: ReleaseImage) -> Iterator[Blob]:
     if repository.manifest_digest(image.manifest.digest) is None:
         raise DamagedReleaseError(
             f"the image {image.name} of the release is not there",
-            details=f"{image.manifest.digest}",
+            details=image.manifest.digest,
             resolution="Copy the release anew, whole: `release push`, or `release import`.",
         )
-    data = repository.manifest(image.manifest.digest).data()
+    with _whole(image.name):
+        data = repository.manifest(image.manifest.digest).data()
     layers = data.get("layers")
     rows = [data.get("config"), *(layers if isinstance(layers, list) else [None])]
     for row in rows:
@@ -152,31 +147,35 @@ def image_blobs(repository: Repository, image: ReleaseImage) -> Iterator[Blob]:
         yield blob
 
 
-def _parts(store: ReleaseStore, content: ReleaseContent) -> list[tuple[str, Blob]]:
-    """Return image and blob for everything the images consist of; what several share is looked at once."""
-    found: dict[Blob, str] = {}
+def _parts(store: ReleaseStore, content: ReleaseContent) -> list[tuple[Blob, list[str]]]:
+    """Return everything the images consist of, each with the images that share it."""
+    found: dict[Blob, list[str]] = {}
     for image in content.images:
         for blob in image_blobs(store.repository(image.name), image):
-            found.setdefault(blob, image.name)
+            found.setdefault(blob, []).append(image.name)
     # The largest first, so that none is left alone at the end.
-    return sorted(((name, blob) for blob, name in found.items()), key=lambda part: -part[1].size)
+    return sorted(found.items(), key=lambda part: -part[0].size)
 
 
-def _check_blob(store: ReleaseStore, name: str, blob: Blob, *, every_byte: bool) -> None:
-    repository = store.repository(name)
-    try:
-        is_there = repository.has(blob)
-        for _ in repository.chunks(blob) if every_byte and is_there else ():
+def _check_blob(store: ReleaseStore, blob: Blob, names: list[str], *, every_byte: bool) -> None:
+    """Look for a blob in each repository that needs it: in a registry each has its own. Its bytes are hashed once."""
+    for name in dict.fromkeys(names):
+        with _whole(name):
+            if not store.repository(name).has(blob):
+                raise WrongContentError("a blob is not there", details=f"{store.address}: {blob.digest}")
+    with _whole(names[0]):
+        for _ in store.repository(names[0]).chunks(blob) if every_byte else ():
             pass
+
+
+@contextmanager
+def _whole(what: str) -> Iterator[None]:
+    """Turn what a place says of missing and wrong content into the refusal of the release."""
+    try:
+        yield
     except (WrongContentError, NotThereError) as error:
-        raise _damaged(name, error) from error
-    if not is_there:
-        raise _damaged(name, WrongContentError("a blob is not there", details=blob.digest))
-
-
-def _damaged(what: str, error: StackwayError) -> DamagedReleaseError:
-    return DamagedReleaseError(
-        f"{what} is damaged",
-        details=f"{error.brief}\n{error.details}",
-        resolution=error.resolution or "Get the release anew from a place where it is whole.",
-    )
+        raise DamagedReleaseError(
+            f"{what} is damaged",
+            details=f"{error.brief}\n{error.details}",
+            resolution=error.resolution or "Get the release anew from a place where it is whole.",
+        ) from error
