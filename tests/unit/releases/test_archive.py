@@ -83,19 +83,25 @@ def test_the_last_piece_of_a_wrong_blob_is_kept_back() -> None:
     assert 0 < got[digest_bytes(large)] < len(large)
 
 
+LARGE = b"large" * 100_000
+LARGE_FILES = files_of(index_of(entry(manifest(LARGE), "a:1")), holding(LARGE, manifest(LARGE), b"{}"))
+
+
 def test_a_known_blob_is_read_over_but_checked() -> None:
-    shelf = Shelf(dict(CONTENTS))
-    read_in(WHOLE, shelf)
+    shelf, archive = Shelf(holding(LARGE, manifest(LARGE), b"{}")), tar(LARGE_FILES)
+    limits = Limits(manifest_bytes=1000)
+    read_in(archive, shelf, limits)
     assert shelf.taken == []
     with pytest.raises(BrokenArchiveError, match="not what its name says"):
-        read_in(WHOLE.replace(b"first layer", b"other layer"), shelf)
+        read_in(archive.replace(b"large", b"LARGE"), shelf, limits)
 
 
 def test_who_takes_nothing_of_a_blob_still_has_it_checked() -> None:
-    damaged = WHOLE.replace(b"first layer", b"other layer")
-    assert read_archive(io.BytesIO(WHOLE), Limits(), lambda *_: None, lambda _: False).base == ""
+    archive, limits = tar(LARGE_FILES), Limits(manifest_bytes=1000)
+    index = read_archive(io.BytesIO(archive), limits, lambda *_: None, lambda _: False)
+    assert [item.tag for item in index.manifests] == ["1"]
     with pytest.raises(BrokenArchiveError, match="not what its name says"):
-        read_archive(io.BytesIO(damaged), Limits(), lambda *_: None, lambda _: False)
+        read_archive(io.BytesIO(archive.replace(b"large", b"LARGE")), limits, lambda *_: None, lambda _: False)
 
 
 def test_what_stops_the_taker_stops_the_import() -> None:

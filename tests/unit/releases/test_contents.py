@@ -153,6 +153,14 @@ def test_nested_indexes_are_followed_to_the_end() -> None:
     assert (error.brief, error.details) == ("the archive lacks blobs that it names", digest_bytes(LAYERS[1]))
 
 
+def test_nested_indexes_that_double_at_each_level_are_followed_once() -> None:
+    chain = [nested(IMAGE, IMAGE)]
+    for _ in range(60):
+        chain.append(nested(chain[-1], chain[-1], media_type=INDEX))
+    whole = holding(*chain, IMAGE, *LAYERS, b"{}")
+    assert taken_or_refused(tar(files_of(index_of(entry(chain[-1], "a:1", INDEX)), whole))) == whole
+
+
 @pytest.mark.parametrize("wrong", [0, 12, 1 << 62])
 def test_a_size_that_is_not_the_blobs_is_refused(wrong: int) -> None:
     image = manifest(layers=[row(b"first layer", size=wrong)])
