@@ -101,6 +101,8 @@ class Proof:
         others = [item.subject for item in self.found.claims if item.signers(keys)]
         signed = [(statement, envelope) for envelope, statement in self.found.statements if envelope.signers(keys)]
         others += [statement.subject for statement, _ in signed if statement.predicate_type == SIGNATURE]
+        # One for the right thing that is here all the same has something else in its predicate.
+        others = [item for item in others if item != wanted]
         if not others:
             kinds = sorted({statement.predicate_type for statement, _ in signed})
             return WrongStatementError(
