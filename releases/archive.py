@@ -280,7 +280,7 @@ def _missing(digests: Iterable[str], base: str) -> StackwayError:
     return WrongInputError(
         f"the archive was made on top of release {base}, which is not here",
         details=f"it leaves out what that release has:\n{_listed(digests)}",
-        resolution="Import that one first, then this one again; or export this one without --base.",
+        resolution="Import that one first, then this one again; or export this one without --base-release.",
     )
 
 
