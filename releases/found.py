@@ -100,7 +100,7 @@ class _Reader:
             for referrer in self._repository.referrers(digest):
                 blobs += self._bundle(referrer, digest)
         except (RegistryError, WrongContentError) as error:
-            self._remark("what refers to it", f"{error.brief}: {error.details}")
+            self._remark("what refers to it", f"{error.brief}: {error.details}".removesuffix(": "))
         return self._envelopes(blobs, read_bundle)
 
     def _bundle(self, referrer: Blob, digest: str) -> list[Blob]:
@@ -126,7 +126,7 @@ class _Reader:
         try:
             return parse(self._repository.read(blob, most))
         except (NotSignedError, RegistryError, WrongContentError) as error:
-            self._remark(blob.digest, f"{error.brief}: {error.details}")
+            self._remark(blob.digest, f"{error.brief}: {error.details}".removesuffix(": "))
             return None
 
     def _layers(self, name: str, kind: str) -> list[Layer]:
