@@ -138,7 +138,7 @@ def parse_index(content: bytes, path: str) -> Index:
 
 def check_place(repository: str, tag: str = "") -> None:
     """Raise WrongInputError for what can be no repository or no tag."""
-    if not _is_place(repository, tag):
+    if not is_place(repository, tag):
         raise WrongInputError(
             f"{printable(f'{repository}:{tag}')!r} is not a repository and a tag",
             resolution="Write lower-case words, joined by `.`, `_`, `-` and `/`, then `:` and a tag like 2026.1.3.",
@@ -178,15 +178,16 @@ def _place_of(notes: Mapping[str, str]) -> tuple[str, str]:
     name, ours = notes.get(REF_NAME, ""), notes.get(REPOSITORY)
     repository, _, tag = name.rpartition(":")
     if ours is None:
-        return (repository, tag) if tag and _is_place(repository, tag) else ("", "")
+        return (repository, tag) if tag and is_place(repository, tag) else ("", "")
     if name and repository != ours:
         raise ValueError(f"{printable(name)!r} is not in the repository {printable(ours)!r}")
-    if not _is_place(ours, tag) or (name and not tag):
+    if not is_place(ours, tag) or (name and not tag):
         raise ValueError(f"{printable(name or ours)!r} is not a repository with a tag")
     return ours, tag
 
 
-def _is_place(repository: str, tag: str) -> bool:
+def is_place(repository: str, tag: str) -> bool:
+    """Tell whether these can be a repository and a tag, or no tag when it is empty."""
     try:
         found = parse_reference(f"localhost/{repository}:{tag}" if tag else f"localhost/{repository}")
     except WrongInputError:

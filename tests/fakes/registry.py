@@ -19,7 +19,12 @@ import requests
 import urllib3
 from requests.adapters import BaseAdapter
 
+from buildkit.credentials import Credentials
+from buildkit.registry import Registry, Repository
+from buildkit.transport import Transport, open_session
+
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
 USER, PASSWORD, TOKEN = "robot", "canary-password", "canary-token"
 
 
@@ -75,18 +80,26 @@ class Trap:
 
 @dataclass
 class FakeRegistry:
-    """The registry's content and habits. `auth` is empty, `basic` or `bearer`; `storage` is another host for blobs."""
+    """The registry's content and habits. `auth` is empty, `basic` or `bearer`; `storage` is another host for blobs.
+
+    It lists `referrers`, gives `ranges` of blobs and takes uploads in `parts`, or does not. `given` counts bytes of blobs.
+    """
 
     auth: str = ""
     realm: str = "https://tokens.test/token"
     storage: str = ""
     absolute: bool = False
     mounts: bool = True
+    referrers: bool = False
+    ranges: bool = True
+    parts: bool = True
     blobs: dict[str, dict[str, bytes]] = field(default_factory=dict)
     manifests: dict[str, dict[str, tuple[str, bytes]]] = field(default_factory=dict)
     asked: list[Ask] = field(default_factory=list)
     traps: list[Trap] = field(default_factory=list)
     page: int = 100
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    given: int = 0
 
     def trap(self, method: str, path: str, fault: Fault, times: int = 1) -> None:
         self.traps.append(Trap(method, path, fault, times))
@@ -96,7 +109,12 @@ class FakeRegistry:
 
     def answer(self, ask: Ask) -> Reply:
         self.asked.append(ask)
-        reply = self._answer(ask)
+        reply = self._trapped(ask, self._answer(ask))
+        if ask.method == "GET" and re.search(r"(/blobs/|^/)sha256:", ask.path):
+            self.given += len(reply.body) - reply.cut
+        return reply
+
+    def _trapped(self, ask: Ask, reply: Reply) -> Reply:
         for trap in self.traps:
             if trap.times and trap.method == ask.method and re.search(trap.path, ask.path):
                 trap.times -= 1
@@ -111,15 +129,17 @@ class FakeRegistry:
         if ask.path == "/v2/":
             return Reply(200, b"{}")
         if found := re.fullmatch(r"/v2/(.+)/blobs/uploads/(\w*)", ask.path):
-            return self._upload(ask, found[1])
+            return self._upload(ask, found[1], found[2])
         if found := re.fullmatch(r"/v2/(.+)/blobs/(sha256:\w+)", ask.path):
             return self._blob(ask, found[1], found[2])
         if found := re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", ask.path):
             return self._manifest(ask, found[1], found[2])
         if found := re.fullmatch(r"/v2/(.+)/tags/list", ask.path):
             return self._tags(ask, found[1])
+        if self.referrers and (found := re.fullmatch(r"/v2/(.+)/referrers/(sha256:\w+)", ask.path)):
+            return self._referrers(ask, found[1], found[2])
         if self.storage and (content := self._anywhere(ask.path.removeprefix("/"))):
-            return Reply(200, content)
+            return self._range(ask, Reply(200, content))
         return error(404, "NAME_UNKNOWN")
 
     def _denied(self, ask: Ask) -> Reply | None:
@@ -144,20 +164,51 @@ class FakeRegistry:
     def _anywhere(self, digest: str) -> bytes:
         return next((content[digest] for content in self.blobs.values() if digest in content), b"")
 
-    def _upload(self, ask: Ask, repository: str) -> Reply:
+    def _upload(self, ask: Ask, repository: str, name: str) -> Reply:
         blobs = self.blobs.setdefault(repository, {})
         if ask.method == "POST":
             mounted = ask.query.get("mount", "")
             if self.mounts and mounted in self.blobs.get(ask.query.get("from", ""), {}):
                 blobs[mounted] = self.blobs[ask.query["from"]][mounted]
                 return Reply(201, headers={"Docker-Content-Digest": mounted})
-            base = f"{urlsplit(ask.url).scheme}://{ask.host}" if self.absolute else ""
-            return Reply(202, headers={"Location": f"{base}/v2/{repository}/blobs/uploads/1?_state=abc"})
-        digest = ask.query["digest"]
-        if digest != digest_of(ask.body):
+            name = str(len(self.asked_for("POST", "/uploads/$")))
+            self.uploads[name] = b""
+            return self._progress(ask, repository, name, 202)
+        if name not in self.uploads:
+            return error(404, "BLOB_UPLOAD_UNKNOWN")
+        if ask.method == "GET":
+            return self._progress(ask, repository, name, 204)
+        if ask.method == "PATCH":
+            return self._patch(ask, repository, name)
+        digest, content = ask.query["digest"], self.uploads[name] + ask.body
+        if digest != digest_of(content):
             return error(400, "DIGEST_INVALID")
-        blobs[digest] = ask.body
+        blobs[digest] = content
         return Reply(201, headers={"Docker-Content-Digest": digest})
+
+    def _patch(self, ask: Ask, repository: str, name: str) -> Reply:
+        if not self.parts:
+            return error(405, "UNSUPPORTED")
+        start = int(ask.headers["Content-Range"].partition("-")[0])
+        if start != len(self.uploads[name]):
+            return error(416, "RANGE_INVALID")
+        self.uploads[name] += ask.body
+        return self._progress(ask, repository, name, 202)
+
+    def _progress(self, ask: Ask, repository: str, name: str, status: int) -> Reply:
+        base = f"{urlsplit(ask.url).scheme}://{ask.host}" if self.absolute else ""
+        place = f"{base}/v2/{repository}/blobs/uploads/{name}?_state=abc"
+        return Reply(status, headers={"Location": place, "Range": f"0-{max(0, len(self.uploads[name]) - 1)}"})
+
+    def _range(self, ask: Ask, reply: Reply) -> Reply:
+        found = re.fullmatch(r"bytes=([0-9]+)-", ask.headers.get("Range", ""))
+        if not found or not self.ranges:
+            return reply
+        start, size = int(found[1]), len(reply.body)
+        if start >= size:
+            return error(416, "RANGE_INVALID")
+        said = {"Content-Range": f"bytes {start}-{size - 1}/{size}"}
+        return Reply(206, reply.body[start:], reply.headers | said)
 
     def _blob(self, ask: Ask, repository: str, digest: str) -> Reply:
         content = self.blobs.get(repository, {}).get(digest)
@@ -165,7 +216,7 @@ class FakeRegistry:
             return error(404, "BLOB_UNKNOWN")
         if self.storage and ask.method == "GET":
             return Reply(307, headers={"Location": f"{self.storage}/{digest}?signature=canary"})
-        return Reply(200, content, {"Docker-Content-Digest": digest})
+        return self._range(ask, Reply(200, content, {"Docker-Content-Digest": digest}))
 
     def _manifest(self, ask: Ask, repository: str, reference: str) -> Reply:
         manifests = self.manifests.setdefault(repository, {})
@@ -185,7 +236,22 @@ class FakeRegistry:
             return error(400, "MANIFEST_BLOB_UNKNOWN")
         for name in (reference, digest):
             self.manifests[repository][name] = (ask.headers["Content-Type"], ask.body)
-        return Reply(201, headers={"Docker-Content-Digest": digest})
+        seen = {"OCI-Subject": data["subject"]["digest"]} if self.referrers and "subject" in data else {}
+        return Reply(201, headers={"Docker-Content-Digest": digest} | seen)
+
+    def _referrers(self, ask: Ask, repository: str, subject: str) -> Reply:
+        held = self.manifests.get(repository, {})
+        named = {name: held[name] for name in sorted(held) if name.startswith("sha256:")}
+        rows = [
+            {"mediaType": kind, "digest": name, "size": len(content)}
+            for name, (kind, content) in named.items()
+            if json.loads(content).get("subject", {}).get("digest") == subject and name > ask.query.get("last", "")
+        ]
+        page, more = rows[: self.page], len(rows) > self.page
+        last = page[-1]["digest"] if page else ""
+        link = {"Link": f'</v2/{repository}/referrers/{subject}?last={last}>; rel="next"'} if more else {}
+        body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": page}
+        return Reply(200, json.dumps(body).encode(), {"Content-Type": INDEX} | link)
 
     def _tags(self, ask: Ask, repository: str) -> Reply:
         if repository not in self.manifests:
@@ -243,6 +309,28 @@ class RegistryAdapter(BaseAdapter):
         return response
 
 
+class Bench:
+    """A client whose other end is the fake, and the pauses that it made."""
+
+    def __init__(self, fake: FakeRegistry, credentials: Credentials | None, base: str) -> None:
+        session = open_session(loopback=True)
+        session.mount("http://", RegistryAdapter(fake))
+        session.mount("https://", RegistryAdapter(fake))
+        self.fake = fake
+        self.pauses: list[float] = []
+        self.registry = Registry("registry.test", Transport(base, session, credentials, self.pauses.append))
+
+    @property
+    def team(self) -> Repository:
+        return self.registry.repository("team/app")
+
+
+def bench(
+    fake: FakeRegistry | None = None, credentials: Credentials | None = None, base: str = "https://registry.test"
+) -> Bench:
+    return Bench(fake or FakeRegistry(), credentials, base)
+
+
 @contextmanager
 def served(fake: FakeRegistry) -> Iterator[str]:
     """Serve the fake on loopback; yields `127.0.0.1:port`."""
@@ -265,7 +353,7 @@ def served(fake: FakeRegistry) -> Iterator[str]:
                 self.wfile.write(reply.body[: len(reply.body) - reply.cut])
             self.close_connection = self.close_connection or bool(reply.cut)
 
-        do_GET = do_HEAD = do_POST = do_PUT = do  # noqa: N815 - the names that http.server looks for
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do  # noqa: N815 - the names that http.server looks for
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""

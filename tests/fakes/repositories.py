@@ -193,7 +193,7 @@ class RepositoryContract:
                 repository.put_manifest(manifest_of(made), "sig")
             assert repository.manifest("1") == made
             assert len(repository.referrers(made.digest)) == 1
-        assert place.repository("keystone").tags()[-2:] == ["1", "sig"]
+        assert {"1", "sig"} <= set(place.repository("keystone").tags())
 
     @pytest.mark.parametrize("name", ["", "..", "a/../b", "A", "a b", "a:1", "a@b", "/a", "a?b", "x" * 256])
     def test_what_is_no_repository_is_refused(self, place: ReleaseStore, name: str) -> None:

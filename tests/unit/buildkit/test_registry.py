@@ -25,9 +25,9 @@ from buildkit.complaints import (
 )
 from buildkit.credentials import Credentials, choose, find_credentials
 from buildkit.references import Reference, is_loopback, parse_reference
-from buildkit.registry import MANIFEST_MAX, Manifest, Registry, Repository, open_registry
+from buildkit.registry import MANIFEST_MAX, Manifest, open_registry
 from buildkit.store import Blob
-from buildkit.transport import Transport, open_session, parse_challenges
+from buildkit.transport import parse_challenges
 from stackway.errors import StackwayError, UnavailableError, WrongInputError
 from tests.fakes.registry import (
     MANIFEST,
@@ -36,8 +36,8 @@ from tests.fakes.registry import (
     USER,
     Ask,
     FakeRegistry,
-    RegistryAdapter,
     Reply,
+    bench,
     digest_of,
 )
 
@@ -45,28 +45,6 @@ CONTENT = b"a layer" * 1000
 BLOB = Blob("application/octet-stream", digest_of(CONTENT), len(CONTENT))
 EMPTY = Manifest(json.dumps({"schemaVersion": 2, "mediaType": MANIFEST}).encode(), MANIFEST)
 CREDENTIALS = Credentials(USER, PASSWORD)
-
-
-class Bench:
-    """A client whose other end is the fake, and the pauses that it made."""
-
-    def __init__(self, fake: FakeRegistry, credentials: Credentials | None, base: str) -> None:
-        session = open_session(loopback=True)
-        session.mount("http://", RegistryAdapter(fake))
-        session.mount("https://", RegistryAdapter(fake))
-        self.fake = fake
-        self.pauses: list[float] = []
-        self.registry = Registry("registry.test", Transport(base, session, credentials, self.pauses.append))
-
-    @property
-    def team(self) -> Repository:
-        return self.registry.repository("team/app")
-
-
-def bench(
-    fake: FakeRegistry | None = None, credentials: Credentials | None = None, base: str = "https://registry.test"
-) -> Bench:
-    return Bench(fake or FakeRegistry(), credentials, base)
 
 
 def holding(fake: FakeRegistry | None = None) -> FakeRegistry:
@@ -441,7 +419,7 @@ def test_an_upload_on_another_host_gets_no_credentials() -> None:
     at.fake.trap("POST", "", lambda _, reply: replace(reply, headers=place) if reply.status == 202 else reply, times=2)
     with pytest.raises(AccessDeniedError):
         at.team.upload(BLOB, opened)
-    assert [ask.host for ask in at.fake.asked if TOKEN in str(ask.headers)] == ["registry.test"]
+    assert [ask.host for ask in at.fake.asked if TOKEN in str(ask.headers)] == ["registry.test"] * 2
     assert len(at.fake.asked_for("GET", "^/token$")) == 1
 
 
@@ -591,14 +569,14 @@ def test_the_start_of_an_upload_is_not_repeated_after_an_error() -> None:
     at.fake.trap("POST", "", lambda *_: Reply(500))
     with pytest.raises(RegistryError, match="500"):
         at.team.upload(BLOB, opened)
-    assert len(at.fake.asked) == 1
+    assert [ask.method for ask in at.fake.asked] == ["HEAD", "POST"]
 
 
 def test_a_broken_upload_begins_anew() -> None:
     at = bench()
     at.fake.trap("PUT", "", lambda *_: forget(at.fake, Reply(0, reset=True)), times=2)
     assert at.team.upload(BLOB, opened) == BLOB.size
-    assert [ask.method for ask in at.fake.asked] == ["POST", "PUT", "HEAD", "POST", "PUT", "HEAD", "POST", "PUT"]
+    assert [ask.method for ask in at.fake.asked] == ["HEAD", "POST", "PUT"] * 3
 
 
 def forget(fake: FakeRegistry, reply: Reply) -> Reply:
