@@ -169,7 +169,7 @@ def copy(source: ReleaseStore, target: ReleaseStore, manifests: list[Copied], re
             origin, place = source.repository(item.repository), target.repository(item.repository)
             if place.manifest_digest(item.tag or item.manifest.digest) == item.manifest.digest:
                 continue
-            reporter.task("copy", f"{item.repository} {item.tag or item.manifest.digest[:19]}", number / len(manifests))
+            reporter.task("copy", item.repository, number / len(manifests))
             total += _copy_blobs(origin, place, item.manifest, (pool, seen))
             manifest = merged(place, item)
             if not item.tag or place.manifest_digest(item.tag) != manifest.digest:
