@@ -100,6 +100,7 @@ ODD = [
     Odd("one file missing", with_manifest(layers=LAYERS[1:]), NoReleaseError, "not whole\ncards.json"),
     Odd("very many layers", with_manifest(layers=[{}] * 100_000), NoReleaseError, "more files than any"),
     Odd("a file of an endless size", with_manifest(layers=[layer("specs.json", 1 << 60)]), NoReleaseError, "larger"),
+    Odd("a file larger than any", with_manifest(layers=[layer("specs.json", 65 << 20)]), NoReleaseError, "larger"),
     Odd("files of an endless size", with_manifest(layers=LAYERS + [layer(f"images/a{n}/vex.json", 60 << 20)
         for n in range(9)]), NoReleaseError, "larger"),
     Odd("a config of an endless size", with_manifest(config={**descriptor(MADE.config.blob), "size": 1 << 60}),

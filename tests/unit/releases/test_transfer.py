@@ -177,7 +177,15 @@ def test_records_are_those_of_the_environment_in_their_order() -> None:
     place = source.repository(REPOSITORY)
     made = {}
     names = ["channel-prod-10", "channel-prod-9", "channel-prod-eu-1", "channel-dev-1"]
-    for name in (*names, "channel-prod-x", "channel-prod-", "channel-prod-01", "channel-prod-0", "channel-prod--1"):
+    for name in (
+        *names,
+        "channel-prod-x",
+        "channel-prod-1x",
+        "channel-prod-",
+        "channel-prod-01",
+        "channel-prod-0",
+        "channel-prod--1",
+    ):
         made[name] = referring(source, artifactType=name)
         place.put_manifest(made[name], name)
     found = [item.tag for item in transfer.records(source, ["prod"])]

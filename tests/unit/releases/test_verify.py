@@ -772,6 +772,14 @@ def test_what_is_not_there_is_told_with_what_there_is(name: str) -> None:
     assert caught.value.details == "memory; there are: none"
 
 
+def test_a_release_is_signed_with_its_version_and_an_image_without() -> None:
+    content, subject = image_content(SIGNED)
+    assert release_subject(SIGNED) == Subject(
+        "stackway.local/release", content.digest, {"dev.stackway.release": VERSION}
+    )
+    assert subject == Subject("stackway.local/nova", content.images[1].manifest.digest)
+
+
 def test_evidence_that_lacks_what_statements_need_is_refused_before_anybody_signs_it() -> None:
     store = copy.deepcopy(UNSIGNED)
     content = content_of(store)
