@@ -20,6 +20,12 @@ def open_store(address: str, *, plain_http: bool | None = None) -> ReleaseStore:
 
     `plain_http` is what `open_registry` takes. Raises WrongInputError for what is neither, and for unreadable credentials.
     """
+    if address.startswith(_SCHEME) and "@" in address:
+        raise WrongInputError(
+            "an address takes neither user nor password",
+            details=printable(_SCHEME + address.rpartition("@")[2]),
+            resolution="Log in with `docker login` or `podman login`, or name a file of credentials with REGISTRY_AUTH_FILE.",
+        )
     if address.startswith(_SCHEME):
         host, _, prefix = address.removeprefix(_SCHEME).rstrip("/").partition("/")
         if prefix:
