@@ -5,7 +5,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from buildkit.complaints import ASK_OPERATOR, Question, RegistryError, WrongContentError
+from buildkit.complaints import Question, WrongContentError
 from buildkit.transport import Transport
 from stackway.console import printable
 
@@ -36,14 +36,7 @@ class Access:
 
     def follow(self, answer: "requests.Response", target: str) -> str:
         """Return the address that an answer points to. Raises RegistryError for what is none, UntrustedRegistryError."""
-        try:
-            return self.transport.resolve(answer.url, target)
-        except ValueError as error:
-            raise RegistryError(
-                "the registry points to what is no address",
-                details=printable(f"{self}: {error}")[:500],
-                resolution=ASK_OPERATOR,
-            ) from error
+        return self.transport.resolve(answer.url, target)
 
     def check_said(self, answer: "requests.Response", digest: str) -> None:
         """Raise WrongContentError when the registry says that it stored something else than `digest`."""

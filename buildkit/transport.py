@@ -82,9 +82,19 @@ class Transport:
             attempt += 1
 
     def resolve(self, url: str, target: str) -> str:
-        """Return the address that the answer of `url` points to. Raises UntrustedRegistryError when it gives up encryption."""
-        found = urljoin(url, target)
-        parts = urlsplit(found)
+        """Return the address that the answer of `url` points to.
+
+        Raises RegistryError for what is no address, UntrustedRegistryError for one that gives up encryption.
+        """
+        try:
+            found = urljoin(url, target)
+            parts = urlsplit(found)
+        except ValueError as error:
+            raise RegistryError(
+                "the registry points to what is no address",
+                details=printable(f"{bare(url)}: {error}")[:500],
+                resolution=ASK_OPERATOR,
+            ) from error
         if parts.scheme == "https" or (parts.scheme == "http" and _is_plain(self.base)):
             return found
         raise UntrustedRegistryError(

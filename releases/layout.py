@@ -248,10 +248,19 @@ class LayoutRepository:
         return manifest.digest
 
     def referrers(self, digest: str) -> list[Blob]:
-        """Return the manifests whose subject is `digest`, sorted by digest. Raises WrongContentError for a damaged one."""
+        """Return the manifests whose subject is `digest`, sorted by digest.
+
+        A damaged one is left out: nobody knows what it refers to, and it must not hide those that are whole.
+        """
         held = self.store.index().held.get(self.name, {})
-        found = [entry.blob for entry in list(held.values()) if self.store.subject(entry.blob) == digest]
+        found = [entry.blob for entry in list(held.values()) if self._refers(entry.blob, digest)]
         return sorted(found, key=lambda blob: blob.digest)[:REFERRERS_MAX]
+
+    def _refers(self, blob: Blob, digest: str) -> bool:
+        try:
+            return self.store.subject(blob) == digest
+        except WrongContentError:
+            return False
 
     def tags(self) -> list[str]:
         """Return all tags, sorted."""

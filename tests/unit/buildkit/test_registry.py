@@ -447,6 +447,13 @@ def test_redirects_in_circles_end() -> None:
         at.team.read(BLOB)
 
 
+def test_a_redirect_to_what_is_no_address_is_told() -> None:
+    at = bench(holding())
+    at.fake.trap("GET", "/blobs/", lambda *_: Reply(307, headers={"Location": "https://[half"}))
+    with pytest.raises(RegistryError, match="no address"):
+        at.team.read(BLOB)
+
+
 def test_nothing_of_an_error_shows_a_secret_or_a_signature() -> None:
     at = bench(holding(FakeRegistry(auth="basic", storage="https://storage.test")), CREDENTIALS)
     at.fake.trap("GET", "^/sha256", lambda *_: Reply(403, b"\x1b[31mdenied\x1b[0m\r\x00"))

@@ -165,8 +165,15 @@ def test_damaged_content_is_named_and_not_given_out(store: LayoutStore, harm: Ca
             read()
         assert str(store.blobs.path(digest)) in caught.value.details
         assert "anew" in caught.value.resolution
-    with pytest.raises(WrongContentError):
-        repository.referrers(MADE.digest)
+
+
+def test_damaged_manifest_hides_no_whole_referrer(store: LayoutStore) -> None:
+    repository = store.repository("keystone")
+    good, bad = (manifest_of(MADE, note=note) for note in ("good", "bad"))
+    for manifest in (good, bad):
+        repository.put_manifest(manifest)
+    rot(store.blobs.path(bad.digest))
+    assert [blob.digest for blob in again(store).repository("keystone").referrers(MADE.digest)] == [good.digest]
 
 
 @pytest.mark.parametrize("harm", [cut, grow])
