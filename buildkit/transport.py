@@ -90,11 +90,7 @@ class Transport:
             found = urljoin(url, target)
             parts = urlsplit(found)
         except ValueError as error:
-            raise RegistryError(
-                "the registry points to what is no address",
-                details=printable(f"{bare(url)}: {error}")[:500],
-                resolution=ASK_OPERATOR,
-            ) from error
+            raise _no_address(url, error) from error
         if parts.scheme == "https" or (parts.scheme == "http" and _is_plain(self.base)):
             return found
         raise UntrustedRegistryError(
@@ -139,7 +135,13 @@ class Transport:
             headers = {**_HEADERS, **question.headers}
             if ticket and self._is_ours(url):
                 headers["Authorization"] = ticket
-            answer = self._send(question.method, url, headers, question.body() if question.body else None)
+            try:
+                answer = self._send(question.method, url, headers, question.body() if question.body else None)
+            except ValueError as error:
+                # requests looks where an answer points to, even when it is not to go there. Its own errors are OSErrors too.
+                if isinstance(error, OSError):
+                    raise
+                raise _no_address(url, error) from error
             if answer.status_code not in _REDIRECT or question.method not in {"GET", "HEAD"}:
                 return answer
             answer.close()
@@ -203,6 +205,14 @@ class _AgainError(Exception):
         super().__init__(problem.brief)
         self.problem = problem
         self.wait = wait
+
+
+def _no_address(url: str, error: ValueError) -> RegistryError:
+    return RegistryError(
+        "the registry points to what is no address",
+        details=printable(f"{bare(url)}: {error}")[:500],
+        resolution=ASK_OPERATOR,
+    )
 
 
 def backoff(attempt: int) -> float:
