@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 
 from releases.difference import ReleaseDifference
 from releases.history import history_table
-from releases.records import MOVES, Chain
+from releases.records import MOVES, Chain, Record
 from stackway.console import Table, printable
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -66,8 +66,13 @@ def dots(chain: Chain) -> list[Dot]:
         pin = item.record.pin
         level = levels.index(ReleaseVersion.parse(pin.version)) if pin else 0
         label = pin.version if pin and item.record.kind in MOVES else ""
-        found.append(Dot(_MARGIN + number * across, _HEIGHT - _MARGIN - level * up, str(item.record.kind), label))
+        found.append(Dot(_MARGIN + number * across, _HEIGHT - _MARGIN - level * up, _kind(item.record), label))
     return found
+
+
+def _kind(record: Record) -> str:
+    seen = record.observation
+    return "unhealthy" if seen and not seen.healthy else str(record.kind)
 
 
 def _render(title: str, told: str, tables: Sequence[tuple[str, Table]], **more: Any) -> str:
