@@ -8,16 +8,27 @@ A record is there when its tag is: one write. What this checkout has seen is kep
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from buildkit.complaints import WrongContentError
+from buildkit.registry import Manifest
 from releases import records
 from releases.keyring import Place
 from releases.keys import Signer
 from releases.records import MOVES, Chain, Entry, Record, Seen
-from releases.release import REPOSITORY
-from releases.repository import ReleaseStore
+from releases.release import REPOSITORY, told
+from releases.repository import ReleaseStore, Repository
 from releases.sign import write, write_bundle
 from releases.signatures import read_bundle_manifest, read_descriptor
-from releases.statements import Envelope, Statement, make_bundle, read_bundle, read_statement, sign_envelope
+from releases.statements import (
+    Envelope,
+    NotSignedError,
+    Statement,
+    make_bundle,
+    read_bundle,
+    read_statement,
+    sign_envelope,
+)
 from stackway.errors import RefusedError
 from stackway.files import read_json, write_json
 
@@ -41,7 +52,8 @@ class Channels:
         Raises a ChannelError. With `any_head` the newest may be signed by a key that no longer counts.
         """
         name, keyring = place.spec.name, place.keyring
-        signed = [self._record(name, number) for number in range(1, self._newest(name) + 1)]
+        newest = self._newest(name)
+        signed = [self._record(name, number, newest) for number in range(1, newest + 1)]
         chain = records.link(name, signed, keyring, any_head=any_head)
         records.check_seen(chain, self._seen(name), keyring.revoked)
         self._remember(chain)
@@ -57,34 +69,34 @@ class Channels:
             if record.kind in MOVES:
                 write(repository, statement, signer)
             bundle = make_bundle(sign_envelope(statement, signer), signer.public)
-            digest = write_bundle(repository, statement, bundle, name)
-            # A registry cannot be held: of two that write at once the later wins, and the other must know.
-            if repository.manifest_digest(name) != digest:
-                raise self._overtaken(record)
-        chain = self.read(place)
-        return chain.entries[record.version - 1]
+            write_bundle(repository, statement, bundle, name)
+        # A registry cannot be held: of two that write at once the later wins, and the other must know.
+        entries = self.read(place).entries[record.version - 1 :]
+        if not entries or entries[0].digest != statement.digest:
+            raise self._overtaken(record)
+        return entries[0]
 
     def _newest(self, name: str) -> int:
         numbers = [int(found[1]) for tag in self.store.repository(REPOSITORY).tags() if (found := _number(name, tag))]
         return max(numbers, default=0)
 
-    def _record(self, name: str, number: int) -> tuple[tuple[Envelope, ...], Statement]:
+    def _record(self, name: str, number: int, newest: int) -> tuple[tuple[Envelope, ...], Statement]:
         repository, tag = self.store.repository(REPOSITORY), _tag(name, number)
         if repository.manifest_digest(tag) is None:
             raise records.BrokenChainError(
                 f"a record of {name} is missing",
-                details=f"{self.store.address}: {tag}",
-                resolution="Somebody removed it. Bring the store back from a copy that is whole.",
+                details=f"{self.store.address}: there is no {tag}, and there is {_tag(name, newest)}",
+                resolution="Somebody removed the one or made up the other. Bring the store back from a copy that is whole.",
             )
-        manifest = repository.manifest(tag)
-        subject = read_descriptor(manifest.data().get("subject"))
-        blob = read_bundle_manifest(manifest, subject.digest) if subject else None
-        if blob is None:
+        try:
+            envelope = read_bundle(_bundle(repository, repository.manifest(tag)))
+            return (envelope,), read_statement(envelope.payload)
+        except (NotSignedError, WrongContentError) as error:
             raise records.ForeignRecordError(
-                f"a record of {name} is none", details=f"{tag}: {manifest.digest} is no bundle", resolution=_WHOLE
-            )
-        envelope = read_bundle(repository.read(blob, _RECORD_MAX))
-        return (envelope,), read_statement(envelope.payload)
+                f"a record of {name} is none",
+                details=told(f"{self.store.address}: {tag}: {error.brief}: {error.details}".removesuffix(": ")),
+                resolution=_WHOLE,
+            ) from error
 
     def _seen(self, name: str) -> Seen | None:
         path = self.folder / f"{name}.json"
@@ -92,7 +104,7 @@ class Channels:
             return None
         try:
             content = read_json(path)
-            return Seen(int(content["version"]), str(content["digest"]), tuple(content["signers"]))
+            return _read_seen(content)
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedError(
                 f"what was seen of {name} cannot be read",
@@ -101,22 +113,36 @@ class Channels:
             ) from error
 
     def _remember(self, chain: Chain) -> None:
-        if chain.head is None:
-            return
-        signers = tuple(sorted(key.id for key in chain.head.signers))
-        seen = Seen(chain.version, chain.head.digest, signers)
-        if self._seen(chain.environment) != seen:
+        seen = records.seen_of(chain)
+        if seen and self._seen(chain.environment) != seen:
             write_json(self.folder / f"{chain.environment}.json", asdict(seen))
 
     def _overtaken(self, record: Record) -> OvertakenError:
         return OvertakenError(
             f"somebody else wrote record {record.version} of {record.environment} meanwhile",
-            details=self.store.address,
-            resolution="Nothing was promoted by you. Look at `release history`, and run the command again.",
+            details=f"{self.store.address}: {_tag(record.environment, record.version)}",
+            resolution=f"Yours does not count. Look at `release history {record.environment}`, and run the command again.",
         )
 
 
 _WHOLE = "Somebody put it there. Bring the store back from a copy that is whole."
+
+
+def _bundle(repository: Repository, manifest: Manifest) -> bytes:
+    subject = read_descriptor(manifest.data().get("subject"))
+    blob = read_bundle_manifest(manifest, subject.digest) if subject else None
+    if blob is None:
+        raise WrongContentError(f"{manifest.digest} is no bundle")
+    return repository.read(blob, _RECORD_MAX)
+
+
+def _read_seen(content: Any) -> Seen:
+    version, signers = int(content["version"]), tuple(str(item) for item in content["signers"])
+    if version < 1:
+        raise ValueError(f"no record has the number {version}")
+    return Seen(
+        version, str(content["digest"]), signers, tuple(_read_seen(item) for item in content.get("earlier", ()))
+    )
 
 
 def _tag(name: str, number: int) -> str:

@@ -7,17 +7,17 @@ nor in any earlier one, can be changed, left out or put in another order without
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from releases.keyring import Keyring
 from releases.keys import PublicKey
-from releases.release import REPOSITORY, VerificationError, identity
+from releases.release import REPOSITORY, VerificationError, identity, told
 from releases.statements import CHANNEL, Envelope, Statement, Subject, make_statement
-from stackway.console import printable
+from releases.version import is_version
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -166,11 +166,15 @@ class Chain:
 
 @dataclass(frozen=True)
 class Seen:
-    """The newest record that this checkout has seen of an environment, and who had signed it (identifiers)."""
+    """The newest record that this checkout has seen of an environment, and who had signed it (identifiers).
+
+    `earlier` are the newest records that others had signed: they still bind when the newest one's key is revoked.
+    """
 
     version: int
     digest: str
     signers: tuple[str, ...] = field(default=())
+    earlier: tuple["Seen", ...] = ()
 
 
 def follow(chain: Chain, kind: Kind, *, at: datetime, expires: datetime, **given: Any) -> Record:
@@ -200,10 +204,35 @@ def read_record(environment: str, statement: Statement) -> Record:
         raise _foreign(environment, statement.digest, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
     if record.environment != environment:
         raise _foreign(environment, statement.digest, f"it is of environment {record.environment!r}")
+    if why := next(_odd(record), ""):
+        raise _foreign(environment, statement.digest, why)
     # What is read must be all that was signed: no other subject, no key that the record does not have.
-    if record.statement().payload != statement.payload:
+    if not _says_all(record, statement):
         raise _foreign(environment, statement.digest, "it says more or other things than a record does")
     return record
+
+
+def _odd(record: Record) -> Iterator[str]:
+    """Yield what no record of ours says; nobody has checked a signature yet."""
+    from buildkit.references import is_digest
+
+    for name, text in (("at", record.at), ("expires", record.expires)):
+        if not _is_moment(text):
+            yield f"{name} is {text!r}, which is no moment in UTC"
+    for name, pin in (("about", record.about), ("pin", record.pin)):
+        if pin and not (is_version(pin.version) and is_digest(pin.digest)):
+            yield f"{name} is no release: {pin}"
+    if record.kind in MOVES and record.pin != record.about:
+        yield f"a record of kind {record.kind} pins another release than it is about"
+    if (record.observation is not None) != (record.kind is Kind.OBSERVATION):
+        yield f"a record of kind {record.kind} {'with an' if record.observation else 'without'} observation"
+
+
+def _says_all(record: Record, statement: Statement) -> bool:
+    try:
+        return record.statement().payload == statement.payload
+    except (ValueError, RecursionError):  # half a character, or a decision nested beyond all measure
+        return False
 
 
 def link(
@@ -260,14 +289,20 @@ def _check_link(before: Entry | None, record: Record, digest: str) -> None:
             details=f"record {record.version} is of {record.at}, the one before it of {before.record.at}",
             resolution="Check the clock of the machine that wrote it.",
         )
+    pin = before.record.pin if before else None
+    if record.kind not in MOVES and record.pin != pin:
+        raise _foreign(record.environment, digest, f"record {record.version}, of kind {record.kind}, moves the pin")
+    if record.kind in {Kind.RENEWAL, Kind.OBSERVATION} and record.about != pin:
+        raise _foreign(record.environment, digest, f"record {record.version} is about another release than the pin")
 
 
 def _check_head(entries: list[Entry], keyring: Keyring) -> None:
-    """Refuse a chain whose newest governing record no promoter of today has signed, nor one that follows it."""
-    promoters = set(keyring.promoters)
+    """Refuse a chain whose newest governing record no promoter of today has signed.
+
+    That somebody observed or approved after it does not help: by that nobody says that the pin is right.
+    """
     governing = [item for item in entries if item.record.kind in GOVERNING]
-    held = max((item.record.version for item in entries if promoters & set(item.signers)), default=0)
-    if governing and held < governing[-1].record.version:
+    if governing and not set(keyring.promoters) & set(governing[-1].signers):
         loose = governing[-1]
         name = loose.record.environment
         raise ForeignRecordError(
@@ -291,9 +326,14 @@ def check_fresh(chain: Chain, now: datetime) -> None:
 def check_seen(chain: Chain, seen: Seen | None, revoked: Iterable[PublicKey]) -> None:
     """Raise ReplayedChannelError or ForkedChannelError when a chain is not a continuation of what was seen.
 
-    What only revoked keys had signed counts as not seen: that is how one recovers after such a key was misused.
+    What only revoked keys had signed counts as not seen: that is how one recovers after such a key was misused. What
+    others had signed before it still counts, and so does all that theirs follows.
     """
-    if seen is None or (seen.signers and set(seen.signers) <= {key.id for key in revoked}):
+    bad = {key.id for key in revoked}
+    marks = (seen, *seen.earlier) if seen else ()
+    good = [item for item in marks if not item.signers or set(item.signers) - bad]
+    seen = max(good, key=lambda item: item.version, default=None)
+    if seen is None:
         return
     if chain.version < seen.version:
         raise ReplayedChannelError(
@@ -309,6 +349,16 @@ def check_seen(chain: Chain, seen: Seen | None, revoked: Iterable[PublicKey]) ->
         )
 
 
+def seen_of(chain: Chain) -> Seen | None:
+    """Return what is to be remembered of a chain, None for an empty one."""
+    marks: dict[tuple[str, ...], Seen] = {}
+    for item in chain.entries:
+        signers = tuple(sorted(key.id for key in item.signers))
+        marks[signers] = Seen(item.record.version, item.digest, signers)
+    ordered = sorted(marks.values(), key=lambda item: -item.version)
+    return replace(ordered[0], earlier=tuple(ordered[1:])) if ordered else None
+
+
 def observations(chain: Chain) -> Iterator[tuple[datetime, Entry]]:
     """Yield the observations of the present pin, oldest first, each with its time."""
     for item in chain.since_move(Kind.OBSERVATION):
@@ -320,10 +370,17 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def _is_moment(text: str) -> bool:
+    try:
+        return _moment(text).utcoffset() == timedelta()
+    except ValueError:
+        return False
+
+
 def _foreign(environment: str, digest: str, why: str) -> ForeignRecordError:
     return ForeignRecordError(
         f"a record of {environment} is none",
-        details=printable(f"{digest}: {why}")[:500],
+        details=told(f"{digest}: {why}"),
         resolution="Somebody put it there. Bring the store back from a copy that is whole, or use another.",
     )
 
