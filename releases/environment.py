@@ -6,7 +6,7 @@ Shapes and rules only; reads no file, decides nothing. The JSON Schema in `envir
 """
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -93,7 +93,7 @@ class Freeze(Shape):
 
     def holds(self, now: datetime) -> bool:
         """Tell whether it is on at `now`."""
-        return _midnight(self.begin) <= now < _midnight(self.end) + timedelta(days=1)
+        return self.begin <= now.astimezone(UTC).date() <= self.end
 
 
 class Gates(Shape):
@@ -144,6 +144,8 @@ class Environment(Shape):
             raise ValueError("the gates live, soak and lineage ask about a source, and there is none")
         if self.source == self.name:
             raise ValueError("an environment cannot be its own source")
+        if self.name in gates.lineage:
+            raise ValueError("lineage names the environment itself: nothing could ever get there")
         if gates.soak and not gates.live:
             raise ValueError("soak is counted from signed observations: give the gate live too")
         return self
@@ -152,7 +154,3 @@ class Environment(Shape):
 def expires_after(environment: Environment) -> timedelta:
     """Return for how long a record of the environment is believed."""
     return seconds(environment.channel.expires)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

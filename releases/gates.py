@@ -13,10 +13,10 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from buildkit.scan.gate import describe
+from buildkit.scan.gate import describe, parse_moment
 from buildkit.scan.policy import seconds
-from releases.environment import Gates
-from releases.facts import Facts
+from releases.environment import Gates, ScanGate
+from releases.facts import Facts, ImageVerdict, Sight, Source
 from releases.version import ReleaseVersion, is_newer
 from stackway.console import Table
 from stackway.errors import WrongInputError
@@ -160,9 +160,12 @@ def _lineage(gates: Gates, facts: Facts) -> Iterator[GateResult]:
 
 
 def _live(gates: Gates, facts: Facts) -> Iterator[GateResult]:
-    if gates.live is None or facts.source is None:
+    if gates.live is None:
         return
-    source, sights = facts.source, facts.source.sights
+    if facts.source is None:
+        yield GateResult("live", Outcome.ERRORED, "there is no source that it could be live in")
+        return
+    source, sights = facts.source, _in_time(facts.source)
     if source.pinned != facts.candidate.digest:
         yield _failed("live", f"the release of {source.name} is {source.pinned}")
         return
@@ -185,10 +188,13 @@ def _live(gates: Gates, facts: Facts) -> Iterator[GateResult]:
 
 def _soak(gates: Gates, facts: Facts) -> Iterator[GateResult]:
     """Count the time of unbroken health: an observation that says otherwise ends it, and so does a gap without any."""
-    if gates.soak is None or gates.live is None or facts.source is None:
+    if gates.soak is None:
+        return
+    if gates.live is None or facts.source is None:
+        yield GateResult("soak", Outcome.ERRORED, "there is no source in which its health is watched")
         return
     since = last = None
-    for sight in facts.source.sights:
+    for sight in _in_time(facts.source):
         at = _moment(sight.at)
         is_gap = last is not None and at - last > seconds(gates.live.max_age)
         since = (at if since is None or is_gap else since) if sight.healthy else None
@@ -202,6 +208,11 @@ def _soak(gates: Gates, facts: Facts) -> Iterator[GateResult]:
     yield _passed("soak", reason) if age >= seconds(gates.soak) else _failed("soak", reason)
 
 
+def _in_time(source: Source) -> list[Sight]:
+    """Return the observations from old to new; of two at the same moment the bad one has the last word."""
+    return sorted(source.sights, key=lambda sight: (_moment(sight.at), not sight.healthy))
+
+
 def _scan(gates: Gates, facts: Facts) -> Iterator[GateResult]:
     if gates.scan is None:
         return
@@ -210,18 +221,37 @@ def _scan(gates: Gates, facts: Facts) -> Iterator[GateResult]:
         why = scan.error if scan and scan.error else f"it was not judged by {gates.scan.policy}"
         yield GateResult("scan", Outcome.ERRORED, why)
         return
-    age = _moment(facts.at) - _moment(scan.updated)
-    broken = [f"{item.image}: {item.error}" for item in scan.images if item.error]
-    stopped = [f"{item.image}: {', '.join(item.failed[:_SHOWN])}" for item in scan.images if item.counts.get("failed")]
-    if age > seconds(gates.scan.database_max_age):
-        reason = f"the database is {describe(age)} old, {gates.scan.database_max_age} at most"
-        yield GateResult("scan", Outcome.ERRORED, reason)
+    images = sorted(scan.images, key=lambda item: (item.image, item.digest, item.error, item.failed))
+    broken = [f"{item.image}: {item.error}" for item in images if item.error]
+    stopped = [_findings(item) for item in images if item.counts.get("failed") or item.failed]
+    if why := _stale(gates.scan, facts.at, scan.updated):
+        yield GateResult("scan", Outcome.ERRORED, why)
     elif broken or not scan.images:
         yield GateResult("scan", Outcome.ERRORED, _some(broken) or "no image was judged")
     elif stopped:
         yield _failed("scan", f"not by {scan.policy} with the database of {scan.updated}: {_some(stopped)}")
     else:
-        yield _passed("scan", f"{len(scan.images)} images pass {scan.policy}, database {describe(age)} old")
+        yield _passed("scan", f"{len(images)} images pass {scan.policy}, database of {scan.updated}")
+
+
+def _stale(gate: ScanGate, now: str, updated: str) -> str:
+    """Return why a database made at `updated` says nothing today, empty when it does."""
+    made = parse_moment(updated)
+    if made is None:
+        return "the database does not say how old it is"
+    age = _moment(now) - made
+    if age < -CLOCKS_DIFFER:
+        return f"the database is from the future: {updated}; a clock is wrong, here or where it was made"
+    is_old = age > seconds(gate.database_max_age)
+    return f"the database is {describe(age)} old, {gate.database_max_age} at most" if is_old else ""
+
+
+def _findings(item: ImageVerdict) -> str:
+    """Return what stops an image: some by name, the rest as a number."""
+    named = item.failed[:_SHOWN]
+    rest = max(item.counts.get("failed", 0), len(item.failed)) - len(named)
+    more = f" and {rest} more" if named else f"{rest} findings"
+    return f"{item.image}: {', '.join(named)}{more if rest > 0 else ''}"
 
 
 def _approvals(gates: Gates, facts: Facts) -> Iterator[GateResult]:
