@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads environment files and the keys they name. Makes nothing but the development key, where that is asked for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from releases import keys
@@ -10,7 +10,8 @@ from releases.environment import Environment
 from releases.keyring import Keyring, Place
 from releases.keys import FileSigner, PublicKey
 from stackway.documents import Document, KeyPath, load_document, parse_model
-from stackway.errors import Problem, WrongInputError
+from stackway.errors import Position, Problem, WrongInputError
+from stackway.files import write_atomic
 from stackway.spelling import nearest
 
 FOLDER = "environments"
@@ -48,12 +49,15 @@ class Environments:
         return keys.load_signer(self._development_key().with_suffix(".key"), b"")
 
     def _development_key(self) -> Path:
-        path = self.state / "keys" / f"{DEVELOPMENT}.key"
-        if not path.exists() or not path.with_suffix(".pub").exists():
-            path.unlink(missing_ok=True)
-            path.with_suffix(".pub").unlink(missing_ok=True)
-            keys.generate(path, b"", development=True)
-        return path.with_suffix(".pub")
+        private = self.state / "keys" / f"{DEVELOPMENT}.key"
+        public = private.with_suffix(".pub")
+        if private.exists() and not public.exists():
+            # Records may be signed by it already, so it is not made anew.
+            write_atomic(public, keys.load_signer(private, b"").public.pem.encode())
+        elif not private.exists():
+            public.unlink(missing_ok=True)
+            keys.generate(private, b"", development=True)
+        return public
 
     def _check(self, spec: Environment, document: Document, name: str) -> None:
         problems = []
@@ -75,7 +79,7 @@ class Environments:
         revoked = {
             key: item.reason
             for index, item in enumerate(trust.revoked)
-            for key in self._load([item.key], document, ("trust", "revoked", index))
+            for key in self._revoked(item.key, document, ("trust", "revoked", index))
         }
 
         def good(patterns: Iterable[str], path: KeyPath) -> tuple[PublicKey, ...]:
@@ -85,10 +89,11 @@ class Environments:
         if spec.development:
             own = keys.load_public(self._development_key())
             release = (*release, *(() if own in revoked else (own,)))
-        promoters = good(trust.promoters, ("trust", "promoters")) or release
+        promoters = good(trust.promoters, ("trust", "promoters")) if trust.promoters else release
         approvers = good(gates.approvals.by, ("gates", "approvals", "by")) if gates.approvals else ()
+        observers = good(trust.observers, ("trust", "observers")) if trust.observers else promoters
         self._refuse_unreachable(spec, document, len(release), len(approvers))
-        observers = good(trust.observers, ("trust", "observers")) or promoters
+        self._refuse_nobody(document, {"promoters": promoters, "observers": observers})
         former = good(trust.former, ("trust", "former"))
         return Keyring(release, trust.threshold, promoters, observers, former, approvers, revoked, spec.development)
 
@@ -105,16 +110,39 @@ class Environments:
         if problems:
             raise WrongInputError.from_problems(f"{FOLDER}/{spec.name}.yaml cannot be used", problems)
 
+    def _refuse_nobody(self, document: Document, parts: Mapping[str, tuple[PublicKey, ...]]) -> None:
+        """Refuse a part that was given to keys of which none is there: others must not get it in their stead."""
+        message = "none of these keys is there, or all are revoked"
+        hint = "Name one that is; without this line the part falls to other keys."
+        problems = [
+            Problem(message, document.place(("trust", name)), hint) for name, keys_ in parts.items() if not keys_
+        ]
+        if problems:
+            raise WrongInputError.from_problems(f"{document.place(()).file} cannot be used", problems)
+
+    def _revoked(self, pattern: str, document: Document, path: KeyPath) -> list[PublicKey]:
+        """Return the keys that a revocation means. Raises WrongInputError when it finds none: it would revoke nothing."""
+        if found := self._load([pattern], document, path):
+            return found
+        raise _no_key(f"no key is like {pattern}, so nothing is revoked", document.place((*path, "key")))
+
     def _load(self, patterns: Iterable[str], document: Document, path: KeyPath) -> list[PublicKey]:
         """Return the keys that patterns name, each once, in the order of their files."""
         found: dict[str, PublicKey] = {}
         for index, pattern in enumerate(patterns):
-            files = sorted(self.root.glob(pattern)) if ".." not in Path(pattern).parts else []
+            place = document.place((*path, index))
+            if ".." in Path(pattern).parts:
+                raise _no_key(
+                    f"{pattern} leads out of its folder", place, "Keys are inside the checkout; write no `..`."
+                )
+            files = sorted(self.root.glob(pattern))
             if not files and "*" not in pattern:
-                place = document.place((*path, index))
-                problem = Problem(f"there is no key {pattern}", place, "`release keygen` makes a pair.")
-                raise WrongInputError.from_problems("a key is missing", [problem])
+                raise _no_key(f"there is no key {pattern}", place)
             for file in files:
                 key = keys.load_public(file)
                 found.setdefault(key.id, PublicKey(key.id, str(file.relative_to(self.root)), key.pem))
         return list(found.values())
+
+
+def _no_key(message: str, place: Position, hint: str = "`release keygen` makes a pair.") -> WrongInputError:
+    return WrongInputError.from_problems("a key is missing", [Problem(message, place, hint)])
