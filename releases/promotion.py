@@ -5,11 +5,12 @@
 A plan holds the heads of the chains that it was made from; it is applied only while they are still the newest.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from buildkit.scan.gate import describe, parse_moment
 from releases import gates
 from releases.environment import expires_after
 from releases.facts import Ancestor, Approval, Candidate, Facts, Present, ScanFacts, Sight, Source
@@ -93,12 +94,18 @@ def source_of(chain: Chain) -> Source | None:
     """Return what a promotion takes from the records of its source; None when nothing was ever promoted there."""
     if chain.head is None or chain.pin is None:
         return None
-    sights = tuple(
-        Sight(at.isoformat(timespec="seconds"), item.record.observation.healthy, item.digest)
-        for at, item in observations(chain)
-        if item.record.observation
-    )
+    sights = tuple(sight for sight, counts in sights_of(chain) if counts)
     return Source(chain.environment, chain.head.digest, chain.version, chain.pin.digest, sights)
+
+
+def sights_of(chain: Chain) -> Iterator[tuple[Sight, bool]]:
+    """Yield what was seen of the present pin, and whether it counts.
+
+    Good news counts only from keys that may observe today, bad news from every key that ever could.
+    """
+    for at, item in observations(chain):
+        if seen := item.record.observation:
+            yield Sight(at.isoformat(timespec="seconds"), seen.healthy, item.digest), not (seen.healthy and item.note)
 
 
 def approvals_of(chain: Chain, digest: str) -> tuple[Approval, ...]:
@@ -161,25 +168,30 @@ def plan(place: Place, candidate: Candidate, grounds: Grounds, author: Author, o
 def check_still(todo: PromotionPlan, again: PromotionPlan, now: datetime) -> None:
     """Raise RefusedError when a saved plan is too old, or what it rests on has changed; `again` is the plan of today."""
     facts, today = todo.decision.facts, again.decision.facts
-    age = now - datetime.fromisoformat(facts.at)
-    if age > PLAN_LIFE or age < -gates.CLOCKS_DIFFER:
+    made = parse_moment(facts.at)
+    if made is None or not -gates.CLOCKS_DIFFER <= now - made <= PLAN_LIFE:
         raise RefusedError(
-            "the saved plan is too old",
-            details=f"made at {facts.at}; it holds for {PLAN_LIFE}",
+            "the saved plan is too old, or from the future",
+            details=f"made at {facts.at}, now it is {now.isoformat()}; it holds for {describe(PLAN_LIFE)}",
             resolution="Plan again: `release promote … --save FILE`.",
         )
     old, new = (_identity(item) for item in (facts, today))
-    if old != new:
-        changed = ", ".join(sorted(key for key in old if old[key] != new[key]))
+    changed = sorted(key for key in old if old[key] != new[key])
+    if again.decision.override:
+        # The reason was given for other refusals.
+        then = {item.gate for item in todo.decision.refusals}
+        changed += [f"{item.gate} ({item.reason})" for item in again.decision.refusals if item.gate not in then]
+    if changed:
         raise RefusedError(
             "what the saved plan rests on has changed",
-            details=f"changed: {changed}",
+            details=f"changed: {', '.join(changed)}",
             resolution="Plan again, and look at the new decision.",
         )
 
 
 def _identity(facts: Facts) -> dict[str, Any]:
     return {
+        "environment": facts.environment,
         "release": facts.candidate,
         "records of the target": facts.head,
         "pin of the source": facts.source.pinned if facts.source else "",
@@ -254,7 +266,9 @@ def rollback(place: Place, chain: Chain, version: str | None, author: Author) ->
     if not earlier:
         known = ", ".join(dict.fromkeys(pin.version for pin in pins)) or "none"
         raise RefusedError(
-            f"{version or 'an earlier release'} was never in {chain.environment}",
+            f"{version} is in {chain.environment} now"
+            if version == chain.pin.version
+            else f"{version or 'an earlier release'} was never in {chain.environment}",
             details=f"now: {chain.pin.version}; before: {known}",
             resolution="A rollback goes to what was there before; for another release use `release promote`.",
         )
