@@ -3,18 +3,22 @@
 """Decides every recorded promotion again, from the records alone, and says where they do not bear each other out. Pure."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from releases import gates
-from releases.facts import Facts
+from releases.facts import Approval, Candidate, Facts, Source
 from releases.gates import Decision
-from releases.promotion import NEVER_OVERRIDDEN, present_of, source_of
-from releases.records import Chain, Entry, Kind
+from releases.promotion import NEVER_OVERRIDDEN, Author, PromotionPlan, present_of, sights_of, source_of, summary
+from releases.records import Chain, Entry, Kind, Pin
+from releases.version import ReleaseVersion
 from stackway.console import Table
-from stackway.errors import StackwayError
+from stackway.errors import StackwayError, WrongInputError
+from stackway.files import canonical_json
 
 Describe = Callable[[str], Mapping[str, str] | None]
+Propose = Callable[[str], Candidate | None]
 
 
 @dataclass(frozen=True)
@@ -63,19 +67,24 @@ class Audit:
         return Table(("NO", "RECORD", "RELEASE", "AT", "SIGNED BY", "RESULT"), rows, right=("NO",))
 
 
-def audit(chain: Chain, others: Mapping[str, Chain], images: Describe) -> Audit:
+def audit(chain: Chain, others: Mapping[str, Chain], images: Describe, candidates: Propose | None = None) -> Audit:
     """Return what the records of an environment come to when everything is decided again.
 
     `others` are the chains of the environments they refer to. `images` returns image → digest of a release by its digest,
-    None for one that is not at hand.
+    `candidates` what gates ask about it; None for a release that is not at hand.
     """
-    findings = []
+    findings, earlier = [], None
     for entry in chain.entries:
         before = chain.until(entry.record.version - 1)
-        problems, remarks = list(_look(entry, before, others)), [entry.note] if entry.note else []
-        if entry.record.kind is Kind.PROMOTION:
-            problems += _check_scan(entry, images)
-            remarks += _overrides(entry)
+        problems, remarks = list(_look(entry, before)), [entry.note] if entry.note else []
+        if entry.record.kind is Kind.PROMOTION and (decision := _decision(entry)):
+            facts = decision.facts
+            problems += [*_decided(entry, decision), *_facts(entry, facts, before, others)]
+            problems += [*_check_scan(facts, images), *_check_candidate(facts, candidates)]
+            remarks += [*_overrides(decision), *_unknown(facts, images), *_noted(facts, before, others)]
+            remarks += _overlooked(facts.source, entry.record.at, others) if facts.source else []
+            remarks += _changed(earlier, facts) if earlier else []
+            earlier = facts
         findings.append(_finding(entry, problems, remarks))
     return Audit(chain.environment, tuple(findings))
 
@@ -95,10 +104,11 @@ def _finding(entry: Entry, problems: list[str], remarks: list[str]) -> Finding:
     )
 
 
-def _look(entry: Entry, before: Chain, others: Mapping[str, Chain]) -> Iterator[str]:
+def _look(entry: Entry, before: Chain) -> Iterator[str]:
     record = entry.record
     if record.kind is Kind.PROMOTION:
-        yield from _promotion(entry, before, others)
+        if _decision(entry) is None:
+            yield "its decision cannot be read"
     elif record.kind is Kind.ROLLBACK:
         if record.pin is None or record.pin != record.about or before.has_pinned(record.pin.digest) is None:
             yield "it goes to a release that was never here"
@@ -108,20 +118,31 @@ def _look(entry: Entry, before: Chain, others: Mapping[str, Chain]) -> Iterator[
         yield "it is about another release than the pin"
 
 
-def _promotion(entry: Entry, before: Chain, others: Mapping[str, Chain]) -> Iterator[str]:
-    record = entry.record
+def _decision(entry: Entry) -> Decision | None:
     try:
-        decision = gates.read_decision(record.decision or {})
+        return gates.read_decision(entry.record.decision or {})
+    except WrongInputError:
+        return None
+
+
+def _decided(entry: Entry, decision: Decision) -> Iterator[str]:
+    """Yield what is wrong with the decision by itself, whatever other records say."""
+    record = entry.record
+    if canonical_json(decision.to_dict()) != canonical_json(record.decision):
+        yield "its decision says more or other things than a decision does"
+    try:
         again = gates.decide(decision.facts)
     except (StackwayError, ValueError, TypeError) as error:
-        yield f"its decision cannot be read: {error}"
+        yield f"its facts cannot be decided: {str(error).splitlines()[0]}"
         return
     if again.results != decision.results:
         yield f"decided again, the gates say otherwise: {_told(again)}"
     refused = {item.gate for item in again.refusals}
     if refused and (not decision.override or refused & NEVER_OVERRIDDEN):
         yield f"it was written although gates refused: {', '.join(sorted(refused))}"
-    yield from _facts(entry, decision.facts, before, others)
+    todo = PromotionPlan(record.environment, record.about, decision, record.reason)
+    if record.summary != summary(todo, Author(record.actor, datetime.fromisoformat(record.at), record.reason)).digest:
+        yield "its summary is of another decision"
 
 
 def _told(decision: Decision) -> str:
@@ -130,60 +151,100 @@ def _told(decision: Decision) -> str:
 
 def _facts(entry: Entry, facts: Facts, before: Chain, others: Mapping[str, Chain]) -> Iterator[str]:
     """Yield the facts that other records do not bear out."""
-    record = entry.record
-    own = (record.environment, record.at, record.previous, record.pin and record.pin.digest, record.about)
-    said = (facts.environment, facts.at, facts.head, facts.candidate.digest, record.pin)
-    if own != said:
+    record, candidate = entry.record, facts.candidate
+    own = (record.environment, record.at, record.previous, record.about)
+    if own != (facts.environment, facts.at, facts.head, Pin(candidate.version, candidate.digest)):
         yield "its facts are about another record"
+    if ReleaseVersion.parse(record.about.version).series != candidate.series:
+        yield f"it says that {record.about.version} is of series {candidate.series}"
     if facts.present != present_of(before):
         yield "it says that another release was here before"
-    # By key and record: who may approve today is another question than who might then.
-    known = {
-        (key.id, item.digest)
-        for item in before.since_move(Kind.APPROVAL)
-        for key in item.signers
-        if _agrees(item, facts)
-    }
-    if {(item.key, item.record) for item in facts.approvals} - known:
+    if set(facts.approvals) - _approvals(before, candidate.digest).keys():
         yield "its approvals are not on record"
     if facts.source:
-        yield from _source(facts, others)
+        yield from _source(facts.source, others)
     for item in facts.ancestors:
         chain = others.get(item.environment)
-        entry_there = chain.has_pinned(facts.candidate.digest) if chain else None
+        entry_there = chain.has_pinned(candidate.digest) if chain else None
         if item.record and (entry_there is None or entry_there.digest != item.record):
             yield f"that it was in {item.environment} is not on record there"
 
 
-def _agrees(entry: Entry, facts: Facts) -> bool:
-    return entry.record.about.digest == facts.candidate.digest
+def _approvals(before: Chain, digest: str) -> dict[Approval, str]:
+    """Return the approvals on record, each with the note on its key: who may approve today, might not then."""
+    return {
+        Approval(key.id, item.record.at, item.digest): item.note
+        for item in before.since_move(Kind.APPROVAL)
+        if item.record.about.digest == digest
+        for key in item.signers
+    }
 
 
-def _source(facts: Facts, others: Mapping[str, Chain]) -> Iterator[str]:
-    source = facts.source
-    chain = others.get(source.name) if source else None
-    if source is None or chain is None or chain.version < source.version:
-        yield f"the records of {source.name if source else 'its source'} are not at hand"
-    elif source_of(chain.until(source.version)) != source:
+def _source(source: Source, others: Mapping[str, Chain]) -> Iterator[str]:
+    chain = others.get(source.name)
+    if chain is None or not 0 < source.version <= chain.version:
+        yield f"the records of {source.name} are not at hand"
+        return
+    there = chain.until(source.version)
+    known = source_of(there)
+    # Whose good news counted then may not count today: it may be among the facts. What counts today must be.
+    sights = tuple(sight for sight, counts in sights_of(there) if counts or sight in source.sights)
+    if known is None or replace(known, sights=sights) != source:
         yield f"what it says of {source.name} is not on record there"
 
 
-def _check_scan(entry: Entry, images: Describe) -> Iterator[str]:
+def _check_scan(facts: Facts, images: Describe) -> Iterator[str]:
     """Yield what is wrong with the images that were judged: they must be those of the release, all of them."""
-    try:
-        facts = gates.read_decision(entry.record.decision or {}).facts
-    except StackwayError:
-        return
-    judged = {item.image: item.digest for item in facts.scan.images} if facts.scan and facts.scan.images else None
+    judged = [(item.image, item.digest) for item in facts.scan.images] if facts.scan and facts.scan.images else None
     release = images(facts.candidate.digest)
-    if judged is not None and release is not None and judged != dict(release):
+    if judged is not None and release is not None and sorted(judged) != sorted(release.items()):
         yield "other images were judged than those of the release"
 
 
-def _overrides(entry: Entry) -> list[str]:
-    try:
-        decision = gates.read_decision(entry.record.decision or {})
-    except StackwayError:
-        return []
+def _check_candidate(facts: Facts, candidates: Propose | None) -> Iterator[str]:
+    release = candidates(facts.candidate.digest) if candidates else None
+    if release is not None and release != facts.candidate:
+        yield "it describes the release otherwise than the release itself"
+
+
+def _overrides(decision: Decision) -> Iterator[str]:
     refused = ", ".join(item.gate for item in decision.refusals)
-    return [f"overridden ({refused}): {decision.override}"] if decision.override and refused else []
+    if decision.override and refused:
+        yield f"overridden ({refused}): {decision.override}"
+
+
+def _unknown(facts: Facts, images: Describe) -> Iterator[str]:
+    if images(facts.candidate.digest) is None:
+        yield "the release is not at hand, so its images were not compared"
+
+
+def _noted(facts: Facts, before: Chain, others: Mapping[str, Chain]) -> Iterator[str]:
+    """Yield which approvals and observations a key made that may not do so today; whether it might then, people know."""
+    known = _approvals(before, facts.candidate.digest)
+    for item in facts.approvals:
+        if note := known.get(item):
+            yield f"an approval is {note}"
+    chain = others.get(facts.source.name) if facts.source else None
+    used = {item.record for item in facts.source.sights if item.healthy} if facts.source else set()
+    for entry in chain.entries if chain else ():
+        if entry.note and entry.digest in used:
+            yield f"an observation (record {entry.record.version} of {entry.record.environment}) is {entry.note}"
+
+
+def _overlooked(source: Source, at: str, others: Mapping[str, Chain]) -> Iterator[str]:
+    """Yield the source's first record that was there and is not among the facts; it may not have come over the air gap yet."""
+    chain = others.get(source.name)
+    for item in chain.entries[max(source.version, 0) :][:1] if chain else ():
+        if datetime.fromisoformat(at) - datetime.fromisoformat(item.record.at) > gates.CLOCKS_DIFFER:
+            yield f"it was decided without record {item.record.version} of {source.name}, of {item.record.at}"
+
+
+def _changed(earlier: Facts, facts: Facts) -> Iterator[str]:
+    """Yield in what the gates were others than at the promotion before: what was asked then, only people know."""
+    if names := sorted(
+        name for name in {*earlier.gates, *facts.gates} if earlier.gates.get(name) != facts.gates.get(name)
+    ):
+        yield f"gates changed since the promotion before: {', '.join(names)}"
+    was, now = (item.source.name if item.source else "nowhere" for item in (earlier, facts))
+    if was != now:
+        yield f"it comes from {now}, the promotion before came from {was}"
