@@ -250,7 +250,7 @@ def _findings(item: ImageVerdict) -> str:
     """Return what stops an image: some by name, the rest as a number."""
     named = item.failed[:_SHOWN]
     rest = max(item.counts.get("failed", 0), len(item.failed)) - len(named)
-    more = f" and {rest} more" if named else f"{rest} findings"
+    more = f" and {rest} more" if named else f"{rest} finding{'s' if rest > 1 else ''}"
     return f"{item.image}: {', '.join(named)}{more if rest > 0 else ''}"
 
 
