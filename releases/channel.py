@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from buildkit.complaints import WrongContentError
+from buildkit.complaints import NotThereError, WrongContentError
 from buildkit.registry import Manifest
 from releases import records
 from releases.keyring import Place
@@ -91,7 +91,7 @@ class Channels:
         try:
             envelope = read_bundle(_bundle(repository, repository.manifest(tag)))
             return (envelope,), read_statement(envelope.payload)
-        except (NotSignedError, WrongContentError) as error:
+        except (NotSignedError, NotThereError, WrongContentError) as error:
             raise records.ForeignRecordError(
                 f"a record of {name} is none",
                 details=told(f"{self.store.address}: {tag}: {error.brief}: {error.details}".removesuffix(": ")),
