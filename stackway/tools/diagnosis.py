@@ -17,6 +17,8 @@ _GOOD_FREE = 20 * GIGABYTE
 # The linker of the largest tool was seen at 1.5 GB.
 _LEAST_MEMORY = 2 * GIGABYTE
 _OWN_BUILDER = "buildkitd"
+# What needs the containers of this very machine.
+_HERE = frozenset({Purpose.RUN, Purpose.CLUSTER})
 
 
 class Severity(StrEnum):
@@ -91,13 +93,13 @@ def _system(facts: Facts) -> Iterator[Finding]:
     own = frozenset({Purpose.BUILD} if facts.may_use_own_builder else set())
     if not machine.platform.startswith("linux/"):
         message = f"images are built and run by Linux, and this machine is {machine.platform}"
-        yield _stop("system", message, "Set `builder` to a remote or Kubernetes builder.", own | {Purpose.RUN})
+        yield _stop("system", message, "Set `builder` to a remote or Kubernetes builder.", own | _HERE)
         return
     if not machine.is_root:
         yield _unprivileged(facts.builder)
     if machine.cgroup == "none":
         message = "no control groups are mounted, so no container can start"
-        yield _stop("cgroup", message, "Mount them at /sys/fs/cgroup.", own | {Purpose.RUN})
+        yield _stop("cgroup", message, "Mount them at /sys/fs/cgroup.", own | _HERE)
     if machine.cgroup in {"1", "hybrid"}:
         message = "control groups of version 1 are in use, which newer runc, containerd and Kubernetes drop"
         yield Finding(Severity.NOTE, "cgroup", message, "Nothing now; boot with version 2 when you can.")
@@ -110,8 +112,8 @@ def _unprivileged(builder: str) -> Finding:
     message = "containers are started by root, and this user is not root"
     resolution = "Run as root, or set `builder` to a Docker, remote or Kubernetes builder."
     if builder == "own":
-        return _stop("user", message, resolution, frozenset({Purpose.BUILD, Purpose.RUN}))
-    return _stop("user", message, resolution, frozenset({Purpose.RUN}))
+        return _stop("user", message, resolution, _HERE | {Purpose.BUILD})
+    return _stop("user", message, resolution, _HERE)
 
 
 def _room(facts: Facts) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ class Purpose(StrEnum):
     LINT = "lint"
     SCAN = "scan"
     RUN = "run"
+    CLUSTER = "cluster"
     TESTS = "tests"
 
 

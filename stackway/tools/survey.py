@@ -20,7 +20,10 @@ from stackway.tools.pins import CachedWay, Catalogue, DebianWay, GoWay, PathWay,
 SITE_FILE = "STACKWAY_TOOLS"
 FORCE = "STACKWAY_TOOL_"
 _ASK_SECONDS = 30.0
-_SYSTEM_FOLDERS = (Path("/usr/local/sbin"), Path("/usr/sbin"), Path("/sbin"))
+# The last two are where network plugins are, which nobody calls by hand.
+_SYSTEM_FOLDERS = tuple(
+    Path(name) for name in ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/lib/cni", "/opt/cni/bin")
+)
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CANDIDATE = re.compile(r"^\s*Candidate: (\d\S*)$", re.MULTILINE)
 

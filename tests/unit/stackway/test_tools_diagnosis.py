@@ -29,6 +29,7 @@ GOOD = Machine(
 )
 ALL_CLIENTS = frozenset({"uv", "go", "apt-get"})
 VERSIONS = {"uv": "0.13.9"}
+HERE = {Purpose.RUN, Purpose.CLUSTER}
 
 
 def plans(findings: Findings, present: frozenset[str] = frozenset()) -> tuple[ToolPlan, ...]:
@@ -63,9 +64,9 @@ def test_tools_that_will_come_by_themselves_are_notes_and_stop_nothing() -> None
 @pytest.mark.parametrize(
     ("machine", "subject", "severity", "blocks"),
     [
-        (replace(GOOD, platform="darwin/arm64"), "system", Severity.BLOCKER, {Purpose.BUILD, Purpose.RUN}),
-        (replace(GOOD, is_root=False), "user", Severity.BLOCKER, {Purpose.RUN}),
-        (replace(GOOD, cgroup="none"), "cgroup", Severity.BLOCKER, {Purpose.BUILD, Purpose.RUN}),
+        (replace(GOOD, platform="darwin/arm64"), "system", Severity.BLOCKER, {Purpose.BUILD, *HERE}),
+        (replace(GOOD, is_root=False), "user", Severity.BLOCKER, {*HERE}),
+        (replace(GOOD, cgroup="none"), "cgroup", Severity.BLOCKER, {Purpose.BUILD, *HERE}),
         (replace(GOOD, cgroup="hybrid"), "cgroup", Severity.NOTE, set()),
         (replace(GOOD, overlay=False), "overlay", Severity.WARNING, set()),
         (replace(GOOD, free=2 * GIGABYTE), "disk", Severity.BLOCKER, {Purpose.BUILD}),
@@ -83,7 +84,7 @@ def test_facts_of_the_machine_are_judged(
 
 def test_the_own_builder_without_root_cannot_build() -> None:
     facts = replace(HEALTHY, machine=replace(GOOD, is_root=False), builder="own")
-    assert blocked(facts) == {Purpose.BUILD, Purpose.RUN}
+    assert blocked(facts) == {Purpose.BUILD, *HERE}
 
 
 def test_little_memory_matters_only_where_something_is_compiled() -> None:
@@ -98,8 +99,8 @@ def test_little_memory_matters_only_where_something_is_compiled() -> None:
 @pytest.mark.parametrize(
     ("missing", "builder", "expected"),
     [
-        ("runc", "auto", {Purpose.BUILD, Purpose.RUN}),
-        ("runc", "docker", {Purpose.RUN}),
+        ("runc", "auto", {Purpose.BUILD, *HERE}),
+        ("runc", "docker", {*HERE}),
         ("buildkitd", "own", {Purpose.BUILD}),
         ("buildkitd", "remote:tcp://b:1", set()),
         ("buildx", "docker", {Purpose.BUILD}),
@@ -107,6 +108,7 @@ def test_little_memory_matters_only_where_something_is_compiled() -> None:
         ("trivy", "auto", {Purpose.SCAN}),
         ("go", "auto", set()),
         ("setpriv", "auto", set()),
+        ("keeper", "auto", {Purpose.CLUSTER}),
     ],
 )
 def test_a_tool_that_cannot_be_had_stops_what_needs_it(missing: str, builder: str, expected: set[Purpose]) -> None:
@@ -142,7 +144,7 @@ def report(facts: Facts) -> DoctorReport:
 
 def test_a_report_is_json_and_says_what_is_ready() -> None:
     content = json.loads(json.dumps(report(replace(HEALTHY, machine=replace(GOOD, free=0))).to_dict()))
-    assert content["ready"] == {name: name != "build" for name in ("build", "lock", "lint", "scan", "run", "tests")}
+    assert content["ready"] == {purpose.value: purpose is not Purpose.BUILD for purpose in Purpose}
     assert content["settings"]["builder"] == {"value": "own", "origin": "stackway.toml:3"}
     assert content["findings"][0]["blocks"] == ["build"]
     assert content["tools"][0]["chosen"]["path"] == "/bin/buildkitd"

@@ -139,7 +139,7 @@ def test_each_go_module_is_shipped_and_agrees_with_its_pins(name: str) -> None:
     catalogue = load_catalogue()
     module = catalogue.modules[name]
     requirements = (module.folder / "go.mod").read_text()
-    assert (module.folder / "go.sum").stat().st_size > 0
+    assert (module.folder / "go.sum").stat().st_size > 0 or "require" not in requirements
     for tool in catalogue.tools.values():
         for way in tool.ways:
             if isinstance(way, GoWay) and way.module == name:
