@@ -3,6 +3,7 @@
 """What differs between two releases: images, packages, holes, configuration, what runs, and cards. Pure."""
 
 import difflib
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +13,6 @@ from urllib.parse import unquote
 from releases import bundle
 from releases.release import ReleaseContent
 from stackway.console import Table
-from stackway.files import canonical_json
 
 _PURL = re.compile(r"pkg:(?P<kind>pypi|deb/debian)/(?P<name>[^@]+)@(?P<version>.+)\Z")
 _NOTHING = "-"
@@ -78,7 +78,8 @@ Values = dict[tuple[str, str], str]
 
 def _changes(before: Values, after: Values) -> tuple[Change, ...]:
     keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-    return tuple(Change(*key, before.get(key, _NOTHING), after.get(key, _NOTHING)) for key in keys)
+    rows = [(*key, before.get(key, _NOTHING), after.get(key, _NOTHING)) for key in keys]
+    return tuple(Change(*(_utf8(text) for text in row)) for row in rows)
 
 
 def _images(content: ReleaseContent) -> Values:
@@ -153,7 +154,12 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_json(value).decode()
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _utf8(text: str) -> str:
+    """Return text that can be written: nobody has verified the release, and JSON can spell half a character."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _texts(before: ReleaseContent, after: ReleaseContent) -> Iterator[tuple[str, str]]:
@@ -163,13 +169,13 @@ def _texts(before: ReleaseContent, after: ReleaseContent) -> Iterator[tuple[str,
         earlier, later = (texts.get(name, "").splitlines() for texts in (old, new))
         if earlier != later:
             lines = difflib.unified_diff(earlier, later, str(before.version), str(after.version), lineterm="")
-            yield name, "\n".join(lines)
+            yield _utf8(name), _utf8("\n".join(lines))
 
 
 def _short_digest(text: str) -> str:
     from stackway.files import digest_bytes
 
-    return digest_bytes(text.encode())[:19]
+    return digest_bytes(text.encode(errors="backslashreplace"))[:19]
 
 
 def _table(changes: tuple[Change, ...]) -> Table:
