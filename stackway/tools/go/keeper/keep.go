@@ -22,7 +22,8 @@ const (
 	largestLog    = 32 << 20
 )
 
-// Plan says what the world is like. Needs are unix:PATH or tcp:ADDRESS that must take connections before a program starts.
+// Plan says what the world is like. Before a program starts, its need must be met: tcp:ADDRESS or unix:PATH that takes
+// connections, or file:PATH that is there.
 type Plan struct {
 	Hostname string     `json:"hostname"`
 	Link     string     `json:"link"`
@@ -128,8 +129,12 @@ func (k *keeper) begin(program *Program) {
 
 func answers(needs string) bool {
 	network, address, found := strings.Cut(needs, ":")
-	if !found {
+	switch {
+	case !found:
 		return true
+	case network == "file":
+		_, err := os.Stat(address)
+		return err == nil
 	}
 	connection, err := net.DialTimeout(network, address, time.Second)
 	if err == nil {

@@ -26,6 +26,7 @@ import (
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 
+	_ "github.com/coredns/coredns/plugin/bind"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
@@ -80,6 +81,6 @@ func runKubectl() {
 
 // Only these plugins are linked; the order is the order in which a question passes them.
 func runCoreDNS() {
-	dnsserver.Directives = []string{"ready", "errors", "cache", "loadbalance", "kubernetes"}
+	dnsserver.Directives = []string{"bind", "ready", "errors", "cache", "loadbalance", "kubernetes"}
 	coremain.Run()
 }

@@ -1,0 +1,137 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what `up` and `down` do from what is there, with a reason for each step. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.cluster.layout import LINK
+from pipeline.cluster.record import Record
+from stackway.errors import FailedError, StackwayError, UnavailableError
+
+# Images of ten services unpacked, objects, and logs.
+LEAST_FREE = 4 * 10**9
+
+
+class Action(StrEnum):
+    """One thing that `up` or `down` can do."""
+
+    END = "end"
+    KEYS = "keys"
+    CONFIGURATION = "configuration"
+    GROUPS = "groups"
+    WORLD = "world"
+    LINK = "link"
+    API = "api"
+    OBJECTS = "objects"
+    NODE = "node"
+    UNLINK = "unlink"
+    UNGROUP = "ungroup"
+    FILES = "files"
+
+
+@dataclass(frozen=True)
+class Step:
+    """An action and why."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What decides: whose link is there, what is recorded, which processes run, and what this process may do."""
+
+    home: str
+    exists: bool
+    record: Record | None
+    keeper: int
+    owner: str | None
+    down: tuple[str, ...] = ()
+    trouble: str = ""
+    lacks: tuple[str, ...] = ()
+    free: int = LEAST_FREE
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another checkout's cluster runs on this machine."""
+        if self.owner is None:
+            return False
+        return self.owner != self.home and (bool(self.owner) or self.record is None)
+
+
+def plan_up(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps, none when all is well. Raises UnavailableError or FailedError when this machine cannot."""
+    if problem := _obstacle(facts):
+        raise problem
+    if facts.record and facts.keeper and facts.owner is not None:
+        return tuple(_repair(facts, facts.record))
+    return tuple(_start(facts))
+
+
+def plan_down(facts: Facts) -> tuple[Step, ...]:
+    """Return the steps that leave nothing, none when there is nothing."""
+    return tuple(_remove(facts))
+
+
+def _obstacle(facts: Facts) -> StackwayError | None:
+    if facts.lacks:
+        return UnavailableError(
+            "a local cluster cannot run with the rights of this process",
+            details=f"missing: {', '.join(facts.lacks)}",
+            resolution="Run as root of the machine itself, or use a cluster elsewhere by its kubeconfig.",
+        )
+    if facts.is_foreign:
+        return UnavailableError(
+            "another local cluster runs on this machine",
+            details=f"the link {LINK} belongs to {facts.owner or 'somebody else'}",
+            resolution="Use that one, or end it by `release cluster down` in its checkout: one machine has one.",
+        )
+    if facts.free < LEAST_FREE and not facts.keeper:
+        return FailedError(
+            "there is too little room for a local cluster",
+            details=f"{facts.home}: {facts.free / 1e9:.1f} GB are free, {LEAST_FREE / 1e9:.0f} GB are needed",
+            resolution="Free some space there, or name another folder with --state.",
+        )
+    return None
+
+
+def _repair(facts: Facts, record: Record) -> Iterator[Step]:
+    reason = ""
+    if facts.down:
+        reason = f"{', '.join(facts.down)} {'has' if len(facts.down) == 1 else 'have'} ended"
+    reason = reason or facts.trouble or ("" if record.complete else "the last start was not finished")
+    if reason:
+        yield Step(Action.API, reason)
+        yield Step(Action.OBJECTS, "they must be there, and equal ones are not changed")
+        yield Step(Action.NODE, "it must be ready, and names must be answered")
+
+
+def _start(facts: Facts) -> Iterator[Step]:
+    why = "nothing runs"
+    if facts.keeper:
+        why = "it was started without its link: the last start was not finished"
+    elif facts.record:
+        why = "its processes are gone: the machine was restarted, or somebody ended them"
+    if facts.keeper or facts.record:
+        yield Step(Action.END, why)
+    yield Step(Action.KEYS, "kept while they are good for the addresses and for two months more")
+    yield Step(Action.CONFIGURATION, "follows the addresses and programs")
+    yield Step(Action.GROUPS, "the kubelet puts the pods below one control group of ours")
+    yield Step(Action.WORLD, why)
+    yield Step(Action.LINK, "it is the only way between this machine and the cluster")
+    yield Step(Action.API, "everything else asks it")
+    yield Step(Action.OBJECTS, "rights, names, metrics and storage")
+    yield Step(Action.NODE, "it must be ready, and names must be answered")
+
+
+def _remove(facts: Facts) -> Iterator[Step]:
+    if facts.keeper:
+        yield Step(Action.END, f"process {facts.keeper} keeps the cluster; all in its namespaces ends with it")
+    if facts.record:
+        if not facts.is_foreign:
+            yield Step(Action.UNLINK, f"the link {LINK} and the routes of {facts.record.network} are recorded as made")
+        yield Step(Action.UNGROUP, f"{len(facts.record.groups)} control groups are recorded as made")
+    if facts.exists:
+        yield Step(Action.FILES, f"everything in {facts.home} is the cluster's")
