@@ -12,6 +12,8 @@ from stackway.errors import ExitCode, FailedError, StackwayError
 
 if TYPE_CHECKING:
     from releases.desk import Desk
+    from releases.facts import Candidate
+    from releases.release import ReleaseContent
 
 
 _SHOWN = 20
@@ -57,7 +59,8 @@ def _evidence(session: Session) -> ExitCode:
     for name in session.arguments.environments or known:
         if name not in desks:
             open_environments(session).read(name)
-        audits.append(audit.audit(chains[name], chains, partial(_images, desks[name])))
+        here = desks[name]
+        audits.append(audit.audit(chains[name], chains, partial(_images, here), partial(_candidate, here)))
     told = [f"{item.environment}\n{item.to_table().to_text()}" for item in audits if item.findings]
     count = sum(len(item.findings) for item in audits)
     session.show([item.to_dict() for item in audits], *told, f"{count} records decided again")
@@ -76,13 +79,25 @@ def _evidence(session: Session) -> ExitCode:
 
 
 def _images(desk: "Desk", digest: str) -> dict[str, str] | None:
+    content = _release(desk, digest)
+    return {image.name: image.manifest.digest for image in content.images} if content else None
+
+
+def _candidate(desk: "Desk", digest: str) -> "Candidate | None":
+    from releases.promotion import candidate_of
+
+    content = _release(desk, digest)
+    return candidate_of(content) if content else None
+
+
+def _release(desk: "Desk", digest: str) -> "ReleaseContent | None":
+    """Return a release that is at hand. Its digest names its content, so nobody has to vouch for it here."""
     from releases.verify import read
 
     try:
-        content = read(desk.channels.store, digest)
+        return read(desk.channels.store, digest)
     except StackwayError:
         return None
-    return {image.name: image.manifest.digest for image in content.images}
 
 
 HISTORY = Command("history", "show who moved what, when and why", _history, _configure_history)

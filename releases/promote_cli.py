@@ -43,7 +43,7 @@ def _promote(session: Session) -> ExitCode:
     arguments = session.arguments
     author = author_now(arguments.reason)
     saved = _saved(Path(arguments.plan)) if arguments.plan else None
-    override = saved.decision.override if saved else arguments.override
+    override = saved.decision.override if saved else arguments.override.strip()
     if saved:
         author = Author(author.name, author.at, saved.reason)
     desk = open_desk(session, arguments.target)

@@ -139,7 +139,7 @@ def test_thresholds_out_of_reach_are_told_all_at_once(checkout: Environments) ->
     assert "prod.yaml:4: 1 approvals" in told
 
 
-@pytest.mark.parametrize("content", ["", "not a key", A.public.pem[:80]])
+@pytest.mark.parametrize("content", ["", "not a key", A.public.pem[:80]], ids=["empty", "words", "cut"])
 def test_key_file_that_is_none_is_named(checkout: Environments, content: str) -> None:
     put(checkout.root / "keys/bad.pub", content)
     assert "bad.pub cannot be used as a key" in refused(checkout, "trust: {keys: [keys/*.pub]}\n")
