@@ -70,7 +70,11 @@ def containerd(runc: str, plugins: str) -> str:
 root = "{DATA}/containerd"
 state = "/run/containerd"
 oom_score = 0
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper"]
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.devmapper",
+]
 [grpc]
 address = "{CONTAINERD_SOCKET}"
 [plugins."io.containerd.internal.v1.opt"]

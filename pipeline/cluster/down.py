@@ -3,14 +3,17 @@
 """Carries out the plan of `down`: ends and removes what the record names, and nothing else."""
 
 import shutil
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.cluster import keeper
 from pipeline.cluster.cluster import Cluster, look, only_one
 from pipeline.cluster.plan import Action, Step, plan_down
 from stackway.errors import FailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def plan(cluster: Cluster) -> tuple[Step, ...]:

@@ -93,7 +93,7 @@ def world(
 
 
 def _files(home: Home) -> list[tuple[str, ...]]:
-    """Return what puts memory over what would be written outside, the cluster's folder at its fixed place, and settings of our own."""
+    """Return what puts memory over what would be written outside, and the cluster's folder at its fixed place."""
     outside = str(home.path)
     return [
         (*_MOUNT, "--make-rprivate", "/"),
@@ -120,7 +120,7 @@ def _files(home: Home) -> list[tuple[str, ...]]:
 
 
 def _network(addresses: Addresses, tools: Mapping[str, Path]) -> list[tuple[str, ...]]:
-    """Return what makes the node's end of the link. There is no route to anywhere else, and only this machine is heard on it."""
+    """Return what makes the node's end of the link. It has no route to anywhere else, and hears only this machine."""
     ip, iptables = str(tools["ip"]), str(tools["iptables"])
     return [
         (ip, "link", "set", "lo", "up"),
