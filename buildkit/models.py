@@ -255,6 +255,9 @@ class Command(Shape):
     secret_environment: tuple[Variable, ...] = Field(
         (), description="Environment variables filled from the environment's secrets."
     )
+    environment: dict[Variable, Word] = Field(
+        {}, description="Environment variables; `{region}` and `{address}` (the service's own) are filled in."
+    )
 
 
 class DatabaseState(Shape):

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from buildkit.models import API_VERSION, Day, Name, Shape, Text
+from buildkit.models import API_VERSION, Day, Name, Replicas, Resources, Shape, Text, Word
 from buildkit.scan.policy import Age, seconds
 
 Back = Literal["pods", "pods-and-records", "restore"]
@@ -22,6 +22,8 @@ KeyPattern = Annotated[
 StoreAddress = Annotated[
     str, StringConstraints(strict=True, max_length=300, pattern=re.compile(r"\A[A-Za-z0-9_./:\[\]-]+\Z"))
 ]
+SettingName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[a-z][a-z0-9_]*\Z"))]
+RegionName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Za-z][A-Za-z0-9_-]{0,60}\Z"))]
 _Flag = Annotated[bool, Field(strict=True)]
 _Count = Annotated[int, Field(strict=True, ge=1, le=20)]
 
@@ -118,6 +120,23 @@ class Cluster(Shape):
         None, description="Context of the kubeconfig; absent: the local cluster."
     )
     namespace: Name = Field("openstack", description="Its namespace.")
+    images: StoreAddress = Field(
+        "registry.local", description="Where its nodes find images; `registry.local` on the local cluster."
+    )
+
+
+class ProcessChanges(Shape):
+    """What an environment says of a process instead of the spec."""
+
+    replicas: Replicas | None = Field(None, description="How many pods there are at least and at most.")
+    resources: Resources | None = Field(None, description="What a pod asks for and may not exceed.")
+
+
+class ServiceChanges(Shape):
+    """What an environment says of a service instead of the spec."""
+
+    settings: dict[SettingName, Word | int | bool] = Field({}, description="Values for the service's templates.")
+    processes: dict[Name, ProcessChanges] = Field({}, description="By process.")
 
 
 class Environment(Shape):
@@ -136,6 +155,8 @@ class Environment(Shape):
     trust: Trust = Trust()
     channel: Channel = Channel()
     gates: Gates = Gates()
+    region: RegionName = Field("RegionOne", description="The region in keystone's catalogue.")
+    services: dict[Name, ServiceChanges] = Field({}, description="What is different here, by service.")
 
     @model_validator(mode="after")
     def _gates_have_a_source(self) -> Self:

@@ -1,0 +1,190 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The Kubernetes API: the one module that talks to it. Objects go in and come out as plain data; decides nothing.
+
+Paths of the kinds that we use are written here, so nothing has to be discovered. Writes are server-side applies under our own
+name, so what other people set on an object stays theirs.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from stackway.errors import FailedError, UnavailableError, WrongInputError
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+MANAGER = "stackway"
+Object = dict[str, Any]
+_CORE, _APPS, _BATCH, _POLICY = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/policy/v1"
+_PATHS = {
+    "Namespace": (_CORE, "namespaces", False),
+    "Node": (_CORE, "nodes", False),
+    "PersistentVolume": (_CORE, "persistentvolumes", False),
+    "ConfigMap": (_CORE, "configmaps", True),
+    "Secret": (_CORE, "secrets", True),
+    "Service": (_CORE, "services", True),
+    "Pod": (_CORE, "pods", True),
+    "Event": (_CORE, "events", True),
+    "PersistentVolumeClaim": (_CORE, "persistentvolumeclaims", True),
+    "Deployment": (_APPS, "deployments", True),
+    "StatefulSet": (_APPS, "statefulsets", True),
+    "Job": (_BATCH, "jobs", True),
+    "PodDisruptionBudget": (_POLICY, "poddisruptionbudgets", True),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers", True),
+    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies", True),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases", True),
+}
+_APPLY = "application/apply-patch+yaml"
+_SECONDS = 30
+
+
+class RefusedByClusterError(FailedError):
+    """The cluster does not take an object: its validation, an admission rule, or our rights there."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A cluster, by the context that reaches it."""
+
+    context: str
+    _client: "ApiClient" = field(repr=False)
+
+    def apply(self, item: Object, *, dry_run: bool = False) -> Object:
+        """Make an object as it is given. Raises RefusedByClusterError with the cluster's own words."""
+        query = {"fieldManager": MANAGER, "force": "true", **({"dryRun": "All"} if dry_run else {})}
+        metadata = item["metadata"]
+        path = _path(item["kind"], metadata.get("namespace", ""), metadata["name"])
+        return self._ask(_Question("PATCH", path, query, item, _APPLY))
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        """Return an object, None when it is not there."""
+        try:
+            return self._ask(_Question("GET", _path(kind, namespace, name)))
+        except _NotFoundError:
+            return None
+
+    def list(self, kind: str, namespace: str = "", selector: str = "") -> tuple[list[Object], str]:
+        """Return the objects of a kind, and the version from which to watch them."""
+        query = {"labelSelector": selector} if selector else {}
+        found = self._ask(_Question("GET", _path(kind, namespace), query))
+        items = [{"kind": kind, **item} for item in found.get("items", [])]
+        return items, str(found["metadata"].get("resourceVersion", ""))
+
+    def watch(self, kind: str, namespace: str, version: str, seconds: int) -> Iterator[tuple[str, Object]]:
+        """Yield changes (`ADDED`, `MODIFIED`, `DELETED`) for at most `seconds`."""
+        query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        answer = self._send(_Question("GET", _path(kind, namespace), query), seconds + _SECONDS).response
+        try:
+            for line in _lines(answer):
+                event = json.loads(line)
+                yield str(event["type"]), event["object"]
+        finally:
+            answer.release_conn()
+
+    def delete(self, kind: str, name: str, namespace: str = "") -> None:
+        """Remove an object and what belongs to it; one that is not there is no error."""
+        try:
+            self._ask(_Question("DELETE", _path(kind, namespace, name), {"propagationPolicy": "Background"}))
+        except _NotFoundError:
+            return
+
+    def logs(self, namespace: str, pod: str, lines: int = 20) -> str:
+        """Return the last lines of a pod's log, empty when there is none."""
+        question = _Question("GET", f"{_path('Pod', namespace, pod)}/log", {"tailLines": str(lines)})
+        try:
+            return bytes(self._send(question, _SECONDS).read()).decode("utf-8", "replace")
+        except FailedError:
+            return ""
+
+    def _ask(self, question: "_Question") -> Object:
+        found: Object = json.loads(self._send(question, _SECONDS).read())
+        return found
+
+    def _send(self, question: "_Question", seconds: float) -> Any:
+        """Return the answer, its body unread. Raises _NotFoundError, RefusedByClusterError and UnavailableError."""
+        from urllib3.exceptions import HTTPError
+
+        headers = {"Accept": "application/json", **({"Content-Type": question.kind} if question.kind else {})}
+        given = self._client.param_serialize(
+            question.method,
+            question.path,
+            query_params=list(question.query.items()),
+            header_params=headers,
+            body=question.body,
+            auth_settings=["BearerToken"],
+        )
+        try:
+            answer = self._client.call_api(*given, _request_timeout=seconds)
+        except HTTPError as error:
+            raise UnavailableError(
+                "the cluster does not answer",
+                details=f"context {self.context}: {question}\n{str(error)[:300]}",
+                resolution="`release cluster status` shows the local one; for another, check kubeconfig and network.",
+            ) from error
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise _complaint(answer, str(question))
+        return answer
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One request."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Object | None = None
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class _NotFoundError(FailedError):
+    pass
+
+
+def open_api(kubeconfig: str | None, context: str | None) -> Api:
+    """Return the cluster of a kubeconfig's context. Raises WrongInputError when there is no such."""
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        client = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError) as error:
+        raise WrongInputError(
+            "there is no way to a cluster",
+            details=f"kubeconfig {kubeconfig or 'of the user'}, context {context or 'the current one'}: {error}",
+            resolution="`release cluster up` starts one here; or name a context under `cluster` in the environment's file.",
+        ) from error
+    return Api(context or "local", client)
+
+
+def _path(kind: str, namespace: str, name: str = "") -> str:
+    base, plural, is_namespaced = _PATHS[kind]
+    place = f"{base}/namespaces/{namespace}/{plural}" if is_namespaced and namespace else f"{base}/{plural}"
+    return f"{place}/{name}" if name else place
+
+
+def _lines(answer: Any) -> Iterator[bytes]:
+    rest = b""
+    for chunk in answer.stream(1 << 16, decode_content=True):
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line.strip())
+
+
+def _complaint(answer: Any, question: str) -> FailedError:
+    try:
+        said = json.loads(answer.read() or b"{}").get("message", "")
+    except (ValueError, AttributeError):
+        said = ""
+    details = f"{question}\n{answer.status} {answer.reason}: {said}"[:1000]
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return _NotFoundError("it is not there", details=details)
+    return RefusedByClusterError(
+        "the cluster refuses", details=details, resolution="Mend what it names; nothing of this object was changed."
+    )

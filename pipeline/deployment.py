@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Decides what a deployment does to a cluster: which objects are made, changed or left, and why. Pure.
+
+Each object carries the hash of what was applied, so an object that is as we want it is not touched, and nothing is asked for it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipeline.manifests.objects import Object, short_hash
+from pipeline.manifests.render import Rendered, Stage
+from stackway.console import Table
+
+APPLIED = "stackway.dev/applied"
+# Drawn once: what is in the cluster is what holds.
+_MADE_ONCE = frozenset({"PersistentVolumeClaim"})
+# Their workload has the number of pods from the autoscaler.
+_SCALED = "HorizontalPodAutoscaler"
+
+Key = tuple[str, str]
+
+
+class Verb(StrEnum):
+    """What happens to an object."""
+
+    MAKE = "make"
+    CHANGE = "change"
+    KEEP = "keep"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class Action:
+    """What happens to one object, and why."""
+
+    verb: Verb
+    kind: str
+    name: str
+    reason: str
+    object: Object
+
+    @property
+    def key(self) -> Key:
+        """Kind and name."""
+        return self.kind, self.name
+
+
+@dataclass(frozen=True)
+class Step:
+    """The actions of one stage; the next stage waits until their objects are ready."""
+
+    stage: str
+    reason: str
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class DeploymentPlan:
+    """What a deployment does, stage by stage."""
+
+    environment: str
+    release: str
+    steps: tuple[Step, ...]
+    leftovers: tuple[Action, ...] = ()
+
+    @property
+    def changes(self) -> list[Action]:
+        """What is not left as it is."""
+        return [item for step in self.steps for item in step.actions if item.verb is not Verb.KEEP] + list(
+            self.leftovers
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-ready data, without what objects hold: some of it is secret."""
+        rows = [
+            {"stage": step.stage, "verb": str(item.verb), "kind": item.kind, "name": item.name, "reason": item.reason}
+            for step in self.steps
+            for item in step.actions
+        ]
+        rows += [
+            {"stage": "leftovers", "verb": str(item.verb), "kind": item.kind, "name": item.name, "reason": item.reason}
+            for item in self.leftovers
+        ]
+        head = {"environment": self.environment, "release": self.release}
+        return {"apiVersion": "stackway/v1", "kind": "DeploymentPlan", **head, "actions": rows}
+
+    def to_table(self) -> Table:
+        """Return the plan for people; what is kept is only counted."""
+        rows = []
+        for step in self.steps:
+            kept = sum(item.verb is Verb.KEEP for item in step.actions)
+            rows += [
+                (step.stage, str(item.verb), item.kind, item.name, item.reason)
+                for item in step.actions
+                if item.verb is not Verb.KEEP
+            ]
+            rows += [(step.stage, "keep", f"{kept} objects", "-", "they are as they should be")] if kept else []
+        rows += [("leftovers", str(item.verb), item.kind, item.name, item.reason) for item in self.leftovers]
+        return Table(("STAGE", "ACTION", "KIND", "NAME", "WHY"), rows)
+
+
+def plan(environment: str, release: str, rendered: Rendered, live: Mapping[Key, Object]) -> DeploymentPlan:
+    """Return the plan that makes a cluster with these `live` objects (by kind and name) what is rendered."""
+    scaled = {item["spec"]["scaleTargetRef"]["name"] for item in rendered.objects if item["kind"] == _SCALED}
+    steps = tuple(_step(stage, live, scaled) for stage in rendered.stages)
+    return DeploymentPlan(environment, release, steps)
+
+
+def _step(stage: Stage, live: Mapping[Key, Object], scaled: Iterable[str]) -> Step:
+    names = set(scaled)
+    return Step(stage.name, stage.reason, tuple(_action(item, live, names) for item in stage.objects))
+
+
+def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Action:
+    kind, name = item["kind"], item["metadata"]["name"]
+    wanted = marked(item)
+    there = live.get((kind, name))
+    if there is None:
+        return Action(Verb.MAKE, kind, name, "it is not there", wanted)
+    if kind in _MADE_ONCE:
+        return Action(Verb.KEEP, kind, name, "it is made once", wanted)
+    applied = there["metadata"].get("annotations", {}).get(APPLIED)
+    if applied == wanted["metadata"]["annotations"][APPLIED]:
+        return Action(Verb.KEEP, kind, name, "it is as it should be", wanted)
+    if kind == "Deployment" and name in scaled:
+        # The autoscaler's number of pods stays.
+        wanted = {**wanted, "spec": {key: value for key, value in wanted["spec"].items() if key != "replicas"}}
+    return Action(
+        Verb.CHANGE, kind, name, "it was applied with other content" if applied else "it is not from us", wanted
+    )
+
+
+def marked(item: Object) -> Object:
+    """Return an object with the hash of its content in an annotation."""
+    annotations = {**item["metadata"].get("annotations", {}), APPLIED: short_hash(item)}
+    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}

@@ -1,0 +1,138 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Work that is done once for a state of things: database phases, bootstrap, keystone's catalogue. Pure.
+
+A job's name changes with all that it does, so one that has been done stays done, and a new one is made when something differs.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib.resources import files
+from typing import Any
+
+from buildkit.models import Command, Service
+from pipeline.manifests import objects
+from pipeline.manifests.configuration import Configuration
+from pipeline.manifests.objects import Object, labels, make
+from pipeline.manifests.pods import identity, mounts, secured
+from pipeline.manifests.site import Site
+from stackway.files import canonical_json
+
+PHASES = ("expand", "migrate", "contract")
+CREDENTIALS = "credentials"
+_SECONDS = 900
+_OURS = {"name": "stackway", "mountPath": "/run/stackway", "readOnly": True}
+_PROGRAM, _PLAN = "/run/stackway/program.py", "/run/stackway/plan.json"
+
+
+def program(name: str) -> str:
+    """Return the text of a program that runs inside the cluster."""
+    return (files("pipeline") / "programs" / f"{name}.py").read_text(encoding="utf-8")
+
+
+def phase_commands(service: Service, phases: Iterable[str]) -> list[Command]:
+    """Return the commands of database phases, in order."""
+    return [command for phase in PHASES if phase in set(phases) for command in getattr(service.database, phase)]
+
+
+def service_job(site: Site, configuration: Configuration, what: str, commands: Iterable[Command]) -> list[Object]:
+    """Return the job that runs a service's own commands in the service's own image and configuration, with its files."""
+    service = configuration.service
+    listed = list(commands)
+    plan = {"commands": [_command(item) for item in listed]}
+    env = [_secret_env(name, _CREDENTIAL_OF[name]) for item in listed for name in item.secret_environment]
+    env += [
+        {"name": name, "value": _filled(site, service, value)}
+        for item in listed
+        for name, value in sorted(item.environment.items())
+    ]
+    return _job(site, service, what, ("run", plan), (env, list(mounts(configuration, None))))
+
+
+_CREDENTIAL_OF = {"OS_BOOTSTRAP_PASSWORD": "admin"}
+
+
+def catalog_job(site: Site) -> list[Object]:
+    """Return the job that makes keystone know users, services and endpoints."""
+    users = [name for name in site.credentials.values if name.startswith("user.")]
+    plan = {
+        "url": site.address(site.services["keystone"], "api", "/v3"),
+        "region": site.environment.region,
+        "users": [name.removeprefix("user.") for name in users],
+        "services": [
+            {
+                "type": entry.type,
+                "name": entry.name,
+                "description": entry.summary,
+                "url": site.address(service, entry.process, entry.path),
+            }
+            for service in site.openstack
+            for entry in service.catalog
+        ],
+    }
+    env = [_secret_env("ADMIN_PASSWORD", "admin")]
+    env += [_secret_env(f"PASSWORD_{name.removeprefix('user.').upper()}", name) for name in users]
+    toolbox = site.services["toolbox"]
+    temporary: Object = {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
+    given = [(temporary, {"name": "tmp", "mountPath": "/tmp"})]  # noqa: S108 - a memory of its own
+    return _job(site, toolbox, "catalog", ("catalog", plan), (env, given))
+
+
+def _command(command: Command) -> dict[str, Any]:
+    unless = command.unless
+    condition = {"unless": {"run": list(unless.run), "contains": unless.contains}} if unless else {}
+    return {"run": list(command.run), **condition}
+
+
+def _filled(site: Site, service: Service, value: str) -> str:
+    """Return a value with `{region}` and `{address}` in it filled in."""
+    entry = service.catalog[0] if service.catalog else None
+    address = site.address(service, entry.process, entry.path) if entry else ""
+    return value.replace("{region}", site.environment.region).replace("{address}", address)
+
+
+def _secret_env(name: str, key: str) -> Object:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": CREDENTIALS, "key": key}}}
+
+
+def _job(
+    site: Site,
+    service: Service,
+    what: str,
+    work: tuple[str, Mapping[str, Any]],
+    given: tuple[list[Object], list[tuple[Object, Object]]],
+) -> list[Object]:
+    name, plan = work
+    env, mounted = given
+    own = labels(service.name, what)
+    texts = {"program.py": program(name), "plan.json": canonical_json(plan).decode()}
+    holder = objects.config_map(f"{service.name}-{what}", own, texts)
+    volumes = [volume for volume, _ in mounted]
+    volumes.append({"name": "stackway", "configMap": {"name": objects.name_of(holder)}})
+    container = {
+        "name": what,
+        "image": site.image(service.name),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", _PROGRAM, _PLAN],
+        "env": env,
+        "securityContext": secured(),
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "volumeMounts": [
+            *(mount for _, mount in mounted),
+            {"name": "stackway", "mountPath": "/run/stackway", "readOnly": True},
+        ],
+    }
+    pod = {
+        **identity(service),
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": False,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    spec = {
+        "backoffLimit": 4,
+        "activeDeadlineSeconds": _SECONDS,
+        "template": {"metadata": {"labels": own}, "spec": pod},
+    }
+    job = make("Job", f"{service.name}-{what}-{objects.short_hash(pod)}", own, "batch/v1", spec=spec)
+    return [holder, job]
