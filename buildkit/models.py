@@ -400,6 +400,9 @@ class Service(Shape):
     role: Literal["openstack", "infrastructure", "tool"] = Field(
         "openstack", description="Part of OpenStack, what OpenStack needs, or a tool."
     )
+    provides: Literal["identity", "database", "messaging", "cache", "client"] | None = Field(
+        None, description="What it is for the others in every environment; absent: nothing that they wait for."
+    )
     layout: Literal["python", "system"] = Field(
         "python", description="A Python environment on the series' base, or Debian packages only."
     )

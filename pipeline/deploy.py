@@ -117,7 +117,7 @@ def _wait(api: Api, site: Site, step: Step, deadline: float, reporter: Reporter)
         waiting = {key for key, reason in reasons.items() if reason}
         if not waiting:
             return
-        first = sorted(waiting)[0]
+        first = min(waiting)
         reporter.task(step.stage, f"{len(waiting)} to go; {first[1]}: {reasons[first]}")
         if clock.monotonic() > deadline:
             raise _late(api, site.namespace, step, {key: reasons[key] for key in waiting})
@@ -148,7 +148,7 @@ def _broken(api: Api, namespace: str, key: Key, reason: str) -> FailedError:
 
 def _late(api: Api, namespace: str, step: Step, reasons: dict[Key, str]) -> FailedError:
     rows = [f"{kind} {name}: {reason}" for (kind, name), reason in sorted(reasons.items())]
-    first = sorted(reasons)[0][1]
+    first = min(reasons)[1]
     return FailedError(
         f"{len(rows)} objects of the stage {step.stage} did not get ready in time",
         details="\n".join([*rows[:10], _last_words(api, namespace, first)]),

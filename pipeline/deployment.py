@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decides what a deployment does to a cluster: which objects are made, changed or left, and why. Pure.
 
-Each object carries the hash of what was applied, so an object that is as we want it is not touched, and nothing is asked for it.
+Each object carries the hash of what was applied, so an object that is as we want it is not touched.
 """
 
 from collections.abc import Iterable, Mapping

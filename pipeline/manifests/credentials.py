@@ -51,6 +51,6 @@ def names(services: Iterable[Service]) -> list[str]:
     for service in services:
         if service.database.schemas:
             found.add(f"database.{service.name}")
-        if service.role == "openstack" and service.name != "keystone":
+        if service.role == "openstack" and service.provides != "identity":
             found.add(f"user.{service.name}")
     return sorted(found)

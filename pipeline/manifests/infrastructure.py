@@ -10,7 +10,6 @@ from pipeline.manifests.jobs import CREDENTIALS
 from pipeline.manifests.objects import ENVIRONMENT, RELEASE, Object, labels, make
 from pipeline.manifests.site import Site
 
-MARIADB_INIT = "mariadb-init"
 _SECURITY = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 
 

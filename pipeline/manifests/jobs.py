@@ -55,7 +55,7 @@ def catalog_job(site: Site) -> list[Object]:
     """Return the job that makes keystone know users, services and endpoints."""
     users = [name for name in site.credentials.values if name.startswith("user.")]
     plan = {
-        "url": site.address(site.services["keystone"], "api", "/v3"),
+        "url": site.identity(),
         "region": site.environment.region,
         "users": [name.removeprefix("user.") for name in users],
         "services": [
@@ -71,10 +71,10 @@ def catalog_job(site: Site) -> list[Object]:
     }
     env = [_secret_env("ADMIN_PASSWORD", "admin")]
     env += [_secret_env(f"PASSWORD_{name.removeprefix('user.').upper()}", name) for name in users]
-    toolbox = site.services["toolbox"]
+    client = site.provider("client")
     temporary: Object = {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
     given = [(temporary, {"name": "tmp", "mountPath": "/tmp"})]  # noqa: S108 - a memory of its own
-    return _job(site, toolbox, "catalog", ("catalog", plan), (env, given))
+    return _job(site, client, "catalog", ("catalog", plan), (env, given))
 
 
 def _command(command: Command) -> dict[str, Any]:

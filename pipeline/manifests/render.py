@@ -58,7 +58,11 @@ def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
         Stage(
             "databases", "schemas come before the code that reads them", tuple(_databases(site, configurations, phases))
         ),
-        Stage("identity", "all services ask keystone", tuple(_of_service(workloads, "keystone"))),
+        Stage(
+            "identity",
+            "all services ask it who somebody is",
+            tuple(_of_service(workloads, site.provider("identity").name)),
+        ),
         Stage("catalog", "services find each other by it", tuple(jobs.catalog_job(site))),
         Stage("services", "nothing is left to wait for", tuple(_others(site, workloads))),
     ]
@@ -67,7 +71,9 @@ def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
 
 def _foundation(site: Site, configurations: dict[str, Configuration]) -> Iterator[Object]:
     yield infrastructure.credentials(site)
-    yield infrastructure.keys("mariadb", "init", {"init.sql": infrastructure.database_statements(site)})
+    yield infrastructure.keys(
+        site.provider("database").name, "init", {"init.sql": infrastructure.database_statements(site)}
+    )
     yield from infrastructure.claims(site)
     yield from policies(site)
     for item in configurations.values():
@@ -94,7 +100,7 @@ def _of_service(workloads: list[Workload], name: str) -> Iterator[Object]:
 
 def _others(site: Site, workloads: list[Workload]) -> Iterator[Object]:
     def is_other(service: Service) -> bool:
-        return service.role == "openstack" and service.name != "keystone"
+        return service.role == "openstack" and service.provides != "identity"
 
     for item in workloads:
         if is_other(site.services[item.service]):

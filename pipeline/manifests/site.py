@@ -36,6 +36,28 @@ class Site:
         """The services of OpenStack, in the order of their names."""
         return [item for item in self.services.values() if item.role == "openstack"]
 
+    def provider(self, what: str) -> Service:
+        """Return the service that is the others' identity, database, messaging, cache or client.
+
+        Raises WrongInputError when the release has none.
+        """
+        found = next((item for item in self.services.values() if item.provides == what), None)
+        if found is None:
+            raise WrongInputError(
+                f"release {self.content.version} has nothing that provides {what}",
+                details=", ".join(sorted(self.services)),
+                resolution=f"Give a service of the series `provides: {what}`.",
+            )
+        return found
+
+    def host(self, what: str) -> str:
+        """Return the name and port of what provides something, as clients inside the cluster reach it."""
+        from pipeline.manifests.workloads import workload_name
+
+        service = self.provider(what)
+        name, process = next((name, item) for name, item in service.processes.items() if item.port)
+        return f"{workload_name(service.name, name)}:{process.port}"
+
     def image(self, service: str) -> str:
         """Return the image of a service, by digest: never by tag."""
         found: ReleaseImage = next(item for item in self.content.images if item.name == service)
@@ -58,22 +80,25 @@ class Site:
         return {
             "region": self.environment.region,
             "database": dict(self._databases()),
-            "messaging": {"url": f"rabbit://openstack:{self.credentials.messaging}@rabbitmq:5672/"},
-            "cache": {"servers": ["memcached:11211"]},
-            "identity": {"url": self._identity(), "public_url": self._identity()},
+            "messaging": {"url": f"rabbit://openstack:{self.credentials.messaging}@{self.host('messaging')}/"},
+            "cache": {"servers": [self.host("cache")]},
+            "identity": {"url": self.identity(), "public_url": self.identity()},
             "user": {"name": service.name, "password": self._password(service)},
             "secrets": self.credentials.shared,
         }
 
-    def _identity(self) -> str:
-        return self.address(self.services["keystone"], "api", "/v3")
+    def identity(self) -> str:
+        """Return the address of the identity service, with its version."""
+        service = self.provider("identity")
+        entry = service.catalog[0]
+        return self.address(service, entry.process, entry.path)
 
     def _password(self, service: Service) -> str:
         return self.credentials.values.get(f"user.{service.name}", "")
 
     def _databases(self) -> Mapping[str, str]:
         return {
-            schema: f"mysql+pymysql://{item.name}:{self.credentials.database(item.name)}@mariadb/{schema}?charset=utf8mb4"
+            schema: f"mysql+pymysql://{item.name}:{self.credentials.database(item.name)}@{self.host('database')}/{schema}?charset=utf8mb4"
             for item in self.services.values()
             for schema in item.database.schemas
         }
