@@ -101,9 +101,11 @@ def deliver(session: Session, checkout: "Checkout", services: "list[Service]") -
 
         load_docker(checkout.store, images, session.reporter)
     elif session.arguments.load == "containerd":
-        from buildkit.load import load_containerd
+        from functools import partial
 
-        load_containerd(checkout.store, images, session.reporter)
+        from buildkit.load import checked_chunks, load_containerd
+
+        load_containerd(images, partial(checked_chunks, checkout.store), session.reporter)
     if session.arguments.push:
         from buildkit.push import push
 

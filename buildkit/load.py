@@ -9,7 +9,7 @@ import errno
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +103,12 @@ def load_docker(
 
 
 def load_containerd(
-    store: Store, images: Sequence[StoredImage], reporter: Reporter, target: Containerd | None = None
+    images: Sequence[StoredImage],
+    open_blob: Callable[[Blob], Iterable[bytes]],
+    reporter: Reporter,
+    target: Containerd | None = None,
 ) -> list[str]:
-    """Put images into containerd as `stackway.local/NAME` and `stackway.local/REPOSITORY@DIGEST`; return the new names.
+    """Put images, whose blobs `open_blob` yields, into containerd as `stackway.local/NAME` and `stackway.local/REPOSITORY@DIGEST`; return the new names.
 
     Raises UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is
     not what its name says, FailedError when containerd does not have the image afterwards.
@@ -114,7 +117,7 @@ def load_containerd(
     there = complete_images(_containerd_check(target))
     missing = [image for image in images if not _named(image, there)]
     if missing:
-        members = oci_members(missing, lambda blob: _checked(store, blob))
+        members = oci_members(missing, open_blob)
         stream = _told(tar_stream(members), archive_size(members), reporter, "load into containerd")
         _import(target, stream)
         there = complete_images(_containerd_check(target))
@@ -142,7 +145,8 @@ def _named(image: StoredImage, there: Mapping[str, str]) -> bool:
     return all(there.get(name) == image.manifest.digest for name in names)
 
 
-def _checked(store: Store, blob: Blob) -> Iterator[bytes]:
+def checked_chunks(store: Store, blob: Blob) -> Iterator[bytes]:
+    """Yield the bytes of a blob. Raises DamagedBlobError when they are not what its name says."""
     with open_blob(store.path(blob.digest), blob) as file:
         yield from CheckedBody(file, blob)
 
@@ -158,7 +162,7 @@ def _told(stream: Iterable[bytes], total: int, reporter: Reporter, name: str) ->
 
 
 def _read(store: Store, blob: Blob) -> bytes:
-    return b"".join(_checked(store, blob))
+    return b"".join(checked_chunks(store, blob))
 
 
 def _docker_stream(store: Store, images: Sequence[PlainImage], reporter: Reporter) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import sys
 from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
+from pipeline.deploy_cli import DEPLOY
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
 from releases.env_cli import ENV
@@ -53,6 +54,7 @@ COMMANDS = (
     PUSH,
     EXPORT,
     IMPORT,
+    DEPLOY,
     ENV,
     KEYGEN,
     SPEC,

@@ -121,7 +121,7 @@ class Cluster(Shape):
     )
     namespace: Name = Field("openstack", description="Its namespace.")
     images: StoreAddress = Field(
-        "registry.local", description="Where its nodes find images; `registry.local` on the local cluster."
+        "stackway.local", description="Where its nodes find images; `stackway.local` on the local cluster."
     )
 
 

@@ -14,7 +14,6 @@ from releases.release import ReleaseContent, ReleaseImage
 from stackway.errors import Problem, WrongInputError
 from stackway.spelling import nearest
 
-IMAGE_HOST = "registry.local"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +13,7 @@ import pytest
 from buildkit.archives import digest_name, full_name
 from buildkit.bodies import DamagedBlobError
 from buildkit.engine import docker_is_there
-from buildkit.load import Containerd, DockerClient, load_containerd, load_docker
+from buildkit.load import Containerd, DockerClient, checked_chunks, load_containerd, load_docker
 from buildkit.store import Store, StoredImage
 from stackway.errors import UnavailableError
 from stackway.files import digest_file
@@ -24,6 +25,10 @@ BASE = {"etc/base": b"b" * 300_000}
 IMAGES = {"stackway-test-a:1": [BASE, {"a": b"only a"}], "stackway-test-b:1": [BASE, {"b": b"only b"}]}
 
 Filled = tuple[Store, list[StoredImage]]
+
+
+def load_into(target: Containerd, store: Store, images: list[StoredImage]) -> list[str]:
+    return load_containerd(images, partial(checked_chunks, store), SILENT, target)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def containerd() -> Iterator[Engine]:
 @pytest.mark.engine
 def test_containerd_has_each_image_by_tag_and_digest(containerd: Engine, filled: Filled) -> None:
     store, images = filled
-    assert load_containerd(store, images, SILENT, containerd.target) == [full_name(image.name) for image in images]
+    assert load_into(containerd.target, store, images) == [full_name(image.name) for image in images]
     rows = [line.split() for line in containerd.ctr("images", "ls").stdout.splitlines()[1:]]
     assert {row[0]: row[2] for row in rows} == {
         name: image.manifest.digest for image in images for name in (full_name(image.name), digest_name(image))
@@ -50,15 +55,15 @@ def test_containerd_has_each_image_by_tag_and_digest(containerd: Engine, filled:
 @pytest.mark.engine
 def test_what_containerd_has_is_not_loaded_again(containerd: Engine, filled: Filled) -> None:
     store, images = filled
-    load_containerd(store, images[:1], SILENT, containerd.target)
-    assert load_containerd(store, images, SILENT, containerd.target) == [full_name(images[1].name)]
-    assert load_containerd(store, images, SILENT, containerd.target) == []
+    load_into(containerd.target, store, images[:1])
+    assert load_into(containerd.target, store, images) == [full_name(images[1].name)]
+    assert load_into(containerd.target, store, images) == []
 
 
 @pytest.mark.engine
 def test_an_image_in_containerd_holds_the_files_of_its_layers(containerd: Engine, filled: Filled) -> None:
     store, images = filled
-    load_containerd(store, images, SILENT, containerd.target)
+    load_into(containerd.target, store, images)
     place = containerd.folder / "mounted"
     place.mkdir()
     containerd.ctr("images", "mount", full_name(images[1].name), str(place))
@@ -76,14 +81,14 @@ def test_a_damaged_blob_reaches_no_containerd(containerd: Engine, filled: Filled
     layer = images[0].layers[-1].digest
     damage(store, layer)
     with pytest.raises(DamagedBlobError, match=layer):
-        load_containerd(store, images, SILENT, containerd.target)
+        load_into(containerd.target, store, images)
     assert containerd.ctr("images", "ls", "-q").stdout.split() == []
 
 
 @pytest.mark.engine
 def test_a_containerd_that_is_not_there_is_told(filled: Filled, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="containerd does not answer"):
-        load_containerd(*filled, SILENT, Containerd(str(tmp_path / "none.sock")))
+        load_into(Containerd(str(tmp_path / "none.sock")), *filled)
 
 
 # One contract for Docker: the fake, and an engine where one answers.

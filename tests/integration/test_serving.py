@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import requests
 from buildkit.archives import full_name
 from buildkit.catalog import Catalog, load_catalog
 from buildkit.dockerfile import deployment_files, process_command
-from buildkit.load import load_containerd
+from buildkit.load import checked_chunks, load_containerd
 from buildkit.models import Service
 from buildkit.sources import load_templates
 from buildkit.store import Store
@@ -156,7 +157,8 @@ def cloud() -> Iterator[Cloud]:
     """A database server with keystone's schema, keys and first user in it."""
     images = store()
     with running_containerd() as engine:
-        load_containerd(images, [images.images()[name] for name in IMAGES], SILENT, engine.target)
+        stored = [images.images()[name] for name in IMAGES]
+        load_containerd(stored, partial(checked_chunks, images), SILENT, engine.target)
         network = Network(engine.folder)
         try:
             # As any engine gives it to a container: mariadb-install-db looks for names in it.

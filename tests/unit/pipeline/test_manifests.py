@@ -47,7 +47,7 @@ def test_every_pod_is_restricted_and_pinned_by_digest(rendered: Rendered) -> Non
             assert given["readOnlyRootFilesystem"]
             assert not given["allowPrivilegeEscalation"]
             assert given["capabilities"] == {"drop": ["ALL"]}
-            assert re.fullmatch(r"registry\.local/[a-z]+@sha256:[0-9a-f]{64}", container["image"])
+            assert re.fullmatch(r"stackway\.local/[a-z]+@sha256:[0-9a-f]{64}", container["image"])
             assert container["resources"]["requests"], name
 
 
