@@ -3,21 +3,22 @@
 """Deploys a release into an environment: reads the cluster, plans, applies stage by stage, and waits for what was applied."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import deployment, drawing
 from pipeline.api import Api
-from pipeline.deployment import DeploymentPlan, Key, Step, Verb
+from pipeline.deployment import Action, DeploymentPlan, Key, Step, Verb
 from pipeline.manifests import credentials as known
 from pipeline.manifests import infrastructure, jobs
 from pipeline.manifests.credentials import Credentials
 from pipeline.manifests.objects import MANAGED_BY, MANAGER, Object
 from pipeline.manifests.render import render
 from pipeline.manifests.site import Site, services_of
-from pipeline.readiness import State, readiness
+from pipeline.readiness import Readiness, State, readiness
+from pipeline.watching import Watching
 from releases.environment import Environment
 from releases.verify import Release
 from stackway import clock
@@ -92,50 +93,87 @@ def _decoded(secret: Object | None) -> dict[str, str]:
     return {key: base64.b64decode(value).decode() for key, value in data.items()}
 
 
-def apply(api: Api, prepared: Prepared, reporter: Reporter, seconds: float) -> None:
-    """Do what the plan says. Raises FailedError that names what does not get ready, with its last words.
+def apply(api: Api, prepared: Prepared, reporter: Reporter, seconds: float) -> dict[str, float]:
+    """Do what the plan says; return the second at which each stage was ready.
 
-    Killed at any moment it can be run again: what is applied is found, and what is not is made.
+    Killed at any moment it can be run again: what is applied is found, and what is not is made. Raises FailedError that names
+    what does not get ready, with its last words.
     """
-    deadline = clock.monotonic() + seconds
-    for number, step in enumerate(prepared.plan.steps):
-        todo = [item.object for item in step.actions if item.verb is not Verb.KEEP]
-        if step.stage == "foundation":
-            todo = [*prepared.keys, *todo]
-        reporter.task(step.stage, f"{len(todo)} objects", number / len(prepared.plan.steps))
+    namespace = prepared.site.namespace
+    with Watching(api, namespace, _SLOW) as watching:
+        return _Run(api, prepared, reporter, watching).go(seconds)
+
+
+class _Run:
+    """One run: stages begin as soon as those they wait for are ready."""
+
+    def __init__(self, api: Api, prepared: Prepared, reporter: Reporter, watching: Watching) -> None:
+        self._api, self._prepared, self._reporter, self._watching = api, prepared, reporter, watching
+        self._started: set[str] = set()
+        self._ready: dict[str, float] = {}
+        self._begin = clock.monotonic()
+
+    def go(self, seconds: float) -> dict[str, float]:
+        """Return when each stage was ready. Raises FailedError."""
+        steps = self._prepared.plan.steps
+        while len(self._ready) < len(steps):
+            changes = self._watching.changes
+            self._start([step for step in steps if step.stage not in self._started and self._may(step)])
+            reasons = {step.stage: self._reasons(step) for step in steps if self._is_open(step)}
+            for step in [step for step in steps if reasons.get(step.stage) == {}]:
+                self._finish(step)
+            if all(reasons.values()):
+                self._watching.wait(changes, _LOOK)
+            if clock.monotonic() > self._begin + seconds:
+                raise _late(self._api, self._prepared.site.namespace, reasons)
+        self._remove()
+        return self._ready
+
+    def _may(self, step: Step) -> bool:
+        return set(step.after) <= self._ready.keys()
+
+    def _is_open(self, step: Step) -> bool:
+        return step.stage in self._started and step.stage not in self._ready
+
+    def _start(self, steps: list[Step]) -> None:
+        """Apply all objects of these stages, many at a time."""
+        todo = [item.object for step in steps for item in step.actions if item.verb is not Verb.KEEP]
+        if any(step.stage == "foundation" for step in steps):
+            todo = [*self._prepared.keys, *todo]
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(api.apply, todo))
-        _wait(api, prepared.site, step, deadline, reporter)
-        reporter.finish(step.stage, f"{len(todo)} applied, {len(step.actions)} in all")
+            list(pool.map(self._api.apply, todo))
+        self._started |= {step.stage for step in steps}
+
+    def _reasons(self, step: Step) -> dict[Key, str]:
+        """Return what of a stage is not ready, and why. Raises FailedError for what never will be."""
+        found: dict[Key, str] = {}
+        for action in (item for item in step.actions if item.kind in _SLOW):
+            kind, name = action.key
+            item = self._watching.objects(kind).get(name)
+            state = readiness(item, _least(action)) if item else Readiness(State.WAITING, "it is not there yet")
+            if state.state is State.FAILED:
+                raise _broken(self._api, self._prepared.site.namespace, (kind, name), state.reason)
+            if state.state is State.WAITING:
+                found[kind, name] = state.reason
+        if found:
+            first = min(found)
+            self._reporter.task(step.stage, f"{first[1]}: {found[first]}")
+        return found
+
+    def _finish(self, step: Step) -> None:
+        self._ready[step.stage] = round(clock.monotonic() - self._begin, 2)
+        changed = sum(item.verb is not Verb.KEEP for item in step.actions)
+        self._reporter.finish(step.stage, f"ready; {changed} of {len(step.actions)} objects changed")
+
+    def _remove(self) -> None:
+        namespace = self._prepared.site.namespace
+        for item in self._prepared.plan.leftovers:
+            self._api.delete(item.kind, item.name, namespace)
 
 
-def _wait(api: Api, site: Site, step: Step, deadline: float, reporter: Reporter) -> None:
-    """Wait until everything of a stage is ready."""
-    waiting = {item.key for item in step.actions if item.kind in _SLOW}
-    while waiting:
-        reasons = dict(_look(api, site.namespace, waiting))
-        waiting = {key for key, reason in reasons.items() if reason}
-        if not waiting:
-            return
-        first = min(waiting)
-        reporter.task(step.stage, f"{len(waiting)} to go; {first[1]}: {reasons[first]}")
-        if clock.monotonic() > deadline:
-            raise _late(api, site.namespace, step, {key: reasons[key] for key in waiting})
-        clock.sleep(_LOOK)
-
-
-def _look(api: Api, namespace: str, keys: set[Key]) -> Iterator[tuple[Key, str]]:
-    for kind in sorted({kind for kind, _ in keys}):
-        live = {item["metadata"]["name"]: item for item in api.list(kind, namespace)[0]}
-        for key in (key for key in keys if key[0] == kind):
-            item = live.get(key[1])
-            state = readiness(item) if item else None
-            if state is None:
-                yield key, "it is not there yet"
-            elif state.state is State.FAILED:
-                raise _broken(api, namespace, key, state.reason)
-            else:
-                yield key, state.reason if state.state is State.WAITING else ""
+def _least(action: Action) -> int | None:
+    """Return how many pods are enough: an autoscaler may want more by now."""
+    return action.object["spec"].get("replicas")
 
 
 def _broken(api: Api, namespace: str, key: Key, reason: str) -> FailedError:
@@ -146,11 +184,12 @@ def _broken(api: Api, namespace: str, key: Key, reason: str) -> FailedError:
     )
 
 
-def _late(api: Api, namespace: str, step: Step, reasons: dict[Key, str]) -> FailedError:
+def _late(api: Api, namespace: str, stages: Mapping[str, Mapping[Key, str]]) -> FailedError:
+    reasons = {key: reason for found in stages.values() for key, reason in found.items()}
     rows = [f"{kind} {name}: {reason}" for (kind, name), reason in sorted(reasons.items())]
-    first = min(reasons)[1]
+    first = min(reasons)[1] if reasons else ""
     return FailedError(
-        f"{len(rows)} objects of the stage {step.stage} did not get ready in time",
+        f"{len(rows)} objects did not get ready in time",
         details="\n".join([*rows[:10], _last_words(api, namespace, first)]),
         resolution="Look at their pods and events; then deploy again: what is done stays done.",
     )

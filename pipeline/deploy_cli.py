@@ -16,10 +16,16 @@ _SECONDS = 900
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("environment", metavar="ENV", help="the environment; the release that its pin names is deployed")
+    parser.add_argument(
+        "environment", metavar="ENV", help="the environment; the release that its pin names is deployed"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done: 0 nothing, 3 something")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=int, default=_SECONDS, help=f"give up after this time (default: {_SECONDS})"
+        "--timeout",
+        metavar="SECONDS",
+        type=int,
+        default=_SECONDS,
+        help=f"give up after this time (default: {_SECONDS})",
     )
 
 
@@ -35,9 +41,12 @@ def _deploy(session: Session) -> ExitCode:
         session.show(prepared.plan.to_dict(), prepared.plan.to_table())
         return ExitCode.CHANGES_PENDING if changes else ExitCode.DONE
     give_images(target, release, session.reporter)
-    deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
-    told = f"{environment.name}: release {release.version}, {len(changes)} objects changed"
-    session.show(prepared.plan.to_dict(), told)
+    ready = deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
+    last = max(ready.values(), default=0.0)
+    told = (
+        f"{environment.name}: release {release.version}, {len(changes)} objects changed, all ready after {last:.1f} s"
+    )
+    session.show({**prepared.plan.to_dict(), "ready": ready}, told)
     return ExitCode.DONE
 
 

@@ -5,7 +5,7 @@
 Each object carries the hash of what was applied, so an object that is as we want it is not touched.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -17,6 +17,11 @@ from stackway.console import Table
 APPLIED = "stackway.dev/applied"
 # Drawn once: what is in the cluster is what holds.
 _MADE_ONCE = frozenset({"PersistentVolumeClaim"})
+_REMOVED = frozenset(
+    {"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Service", "NetworkPolicy", "Job"}
+)
+# Their names change with their content, unless they hold what is drawn once.
+_CONTENT = frozenset({"ConfigMap", "Secret"})
 # Their workload has the number of pods from the autoscaler.
 _SCALED = "HorizontalPodAutoscaler"
 
@@ -50,10 +55,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Step:
-    """The actions of one stage; the next stage waits until their objects are ready."""
+    """The actions of one stage, done once the stages in `after` are ready."""
 
     stage: str
     reason: str
+    after: tuple[str, ...]
     actions: tuple[Action, ...]
 
 
@@ -106,12 +112,25 @@ def plan(environment: str, release: str, rendered: Rendered, live: Mapping[Key, 
     """Return the plan that makes a cluster with these `live` objects (by kind and name) what is rendered."""
     scaled = {item["spec"]["scaleTargetRef"]["name"] for item in rendered.objects if item["kind"] == _SCALED}
     steps = tuple(_step(stage, live, scaled) for stage in rendered.stages)
-    return DeploymentPlan(environment, release, steps)
+    wanted = {item.key for step in steps for item in step.actions}
+    return DeploymentPlan(environment, release, steps, tuple(_leftovers(wanted, live)))
+
+
+def _leftovers(wanted: set[Key], live: Mapping[Key, Object]) -> Iterator[Action]:
+    """Yield what an earlier deployment has left and nothing of this one uses. What holds data or keys is never among it."""
+    for (kind, name), item in sorted(live.items()):
+        if (kind, name) in wanted or not _goes(kind, item):
+            continue
+        yield Action(Verb.REMOVE, kind, name, "no part of this release in this environment", item)
+
+
+def _goes(kind: str, item: Object) -> bool:
+    return kind in _REMOVED or (kind in _CONTENT and bool(item.get("immutable")))
 
 
 def _step(stage: Stage, live: Mapping[Key, Object], scaled: Iterable[str]) -> Step:
     names = set(scaled)
-    return Step(stage.name, stage.reason, tuple(_action(item, live, names) for item in stage.objects))
+    return Step(stage.name, stage.reason, stage.after, tuple(_action(item, live, names) for item in stage.objects))
 
 
 def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Action:

@@ -28,12 +28,12 @@ class Readiness:
 _READY = Readiness(State.READY)
 
 
-def readiness(item: Object) -> Readiness:
-    """Return how an object does; kinds that have nothing to become are ready."""
+def readiness(item: Object, least: int | None = None) -> Readiness:
+    """Return how an object does; kinds that have nothing to become are ready. `least` pods are enough, if given."""
     status = item.get("status") or {}
     match item["kind"]:
         case "Deployment" | "StatefulSet":
-            return _replicas(item, status)
+            return _replicas(item, status, least)
         case "Job":
             return _job(status)
         case "PersistentVolumeClaim":
@@ -44,8 +44,8 @@ def readiness(item: Object) -> Readiness:
             return _READY
 
 
-def _replicas(item: Object, status: Object) -> Readiness:
-    wanted = item["spec"].get("replicas", 1)
+def _replicas(item: Object, status: Object, least: int | None) -> Readiness:
+    wanted = item["spec"].get("replicas", 1) if least is None else least
     if status.get("observedGeneration", 0) < item["metadata"].get("generation", 0):
         return Readiness(State.WAITING, "the cluster has not seen it yet")
     for condition in status.get("conditions", []):

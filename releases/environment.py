@@ -123,6 +123,9 @@ class Cluster(Shape):
     images: StoreAddress = Field(
         "stackway.local", description="Where its nodes find images; `stackway.local` on the local cluster."
     )
+    overcommit: _Count = Field(
+        1, description="Pods ask for so many times less processor than their specs say; more of them fit on a node."
+    )
 
 
 class ProcessChanges(Shape):

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from buildkit.models import Command, Service
+from buildkit.models import Amounts, Command, Resources, Service
 from pipeline.manifests import objects
 from pipeline.manifests.configuration import Configuration
 from pipeline.manifests.objects import Object, labels, make
-from pipeline.manifests.pods import identity, mounts, secured
+from pipeline.manifests.pods import identity, mounts, resources, secured
 from pipeline.manifests.site import Site
 from stackway.files import canonical_json
 
 PHASES = ("expand", "migrate", "contract")
 CREDENTIALS = "credentials"
 _SECONDS = 900
-_OURS = {"name": "stackway", "mountPath": "/run/stackway", "readOnly": True}
+_RESOURCES = Resources(requests=Amounts(cpu="100m", memory="128Mi"), limits=Amounts(memory="1Gi"))
 _PROGRAM, _PLAN = "/run/stackway/program.py", "/run/stackway/plan.json"
 
 
@@ -115,7 +115,7 @@ def _job(
         "command": ["python3", _PROGRAM, _PLAN],
         "env": env,
         "securityContext": secured(),
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": resources(site, _RESOURCES),
         "volumeMounts": [
             *(mount for _, mount in mounted),
             {"name": "stackway", "mountPath": "/run/stackway", "readOnly": True},

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from buildkit.dockerfile import process_command
-from buildkit.models import Probe, Process, Service, Volume
+from buildkit.models import Probe, Process, Resources, Service, Volume
+from pipeline.manifests.amounts import thousandths, whole_seconds
 from pipeline.manifests.configuration import Configuration
-from pipeline.manifests.durations import whole_seconds
 from pipeline.manifests.objects import Object, name_of
 from pipeline.manifests.site import Site
 
@@ -68,7 +68,7 @@ def _container(site: Site, configuration: Configuration, name: str, mounted: lis
         "command": list(process_command(name, process.command)),
         "env": [{"name": key, "value": value} for key, value in sorted(process.environment.items())],
         "ports": [{"name": port, "containerPort": number} for port, number in ports if number],
-        "resources": process.resources.model_dump(mode="json", exclude_none=True),
+        "resources": resources(site, process.resources),
         "securityContext": secured(),
         "volumeMounts": [mount for _, mount in mounted],
         # The pod leaves its Service first; what the kernel has queued for it by then is still answered.
@@ -77,6 +77,15 @@ def _container(site: Site, configuration: Configuration, name: str, mounted: lis
     for kind, probe in process.probes:
         if probe is not None:
             found[f"{kind}Probe"] = _probe(probe)
+    return found
+
+
+def resources(site: Site, spec: Resources) -> Object:
+    """Return what a container asks for and may not exceed; of processors it asks for less where the site overcommits."""
+    found = spec.model_dump(mode="json", exclude_none=True)
+    if spec.requests.cpu:
+        asked = max(1, thousandths(spec.requests.cpu) // site.environment.cluster.overcommit)
+        found["requests"]["cpu"] = f"{asked}m"
     return found
 
 

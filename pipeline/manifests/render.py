@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """All objects of an environment, in the stages in which they are applied. Pure: equal input, equal objects.
 
-Within a stage everything may be applied at once; the next stage waits until what this one has is ready.
+Stages are a graph: each begins when those that it names are ready, and within one everything may be applied at once.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from buildkit.models import Service
 from pipeline.manifests import infrastructure, jobs
@@ -19,10 +19,11 @@ from pipeline.manifests.workloads import Workload, workload
 
 @dataclass(frozen=True)
 class Stage:
-    """Objects that are applied together, and why they come now."""
+    """Objects that are applied together once the stages in `after` are ready, and why they come then."""
 
     name: str
     reason: str
+    after: tuple[str, ...]
     objects: tuple[Object, ...]
 
 
@@ -42,31 +43,32 @@ class Rendered:
 def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
     """Return the objects of an environment whose databases are to go through `phases`."""
     configurations = {name: configuration(site, service) for name, service in site.services.items()}
-    workloads = [
+    workloads = tuple(
         workload(site, configurations[name], process)
         for name, service in site.services.items()
         for process in site.processes(service)
-    ]
+    )
     stages = [
-        Stage("namespace", "everything is in it", (infrastructure.namespace(site),)),
-        Stage("foundation", "what pods mount must be there before them", tuple(_foundation(site, configurations))),
+        Stage("namespace", "everything is in it", (), (infrastructure.namespace(site),)),
         Stage(
-            "infrastructure",
-            "services need database, broker and cache",
-            tuple(_of_role(site, workloads, "infrastructure")),
+            "foundation",
+            "what pods mount must be there before them",
+            ("namespace",),
+            tuple(_foundation(site, configurations)),
         ),
-        Stage(
-            "databases", "schemas come before the code that reads them", tuple(_databases(site, configurations, phases))
-        ),
-        Stage(
-            "identity",
-            "all services ask it who somebody is",
-            tuple(_of_service(workloads, site.provider("identity").name)),
-        ),
-        Stage("catalog", "services find each other by it", tuple(jobs.catalog_job(site))),
-        Stage("services", "nothing is left to wait for", tuple(_others(site, workloads))),
+        *_databases(site, configurations, phases),
+        *(stage for service in site.services.values() for stage in _service(site, service, workloads)),
+        Stage("catalog", "services find each other by it", _addresses(site, "identity"), tuple(jobs.catalog_job(site))),
+        _scaling(workloads),
     ]
-    return Rendered(tuple(_placed(site, stage) for stage in stages), tuple(workloads))
+    found = tuple(_placed(site, stage) for stage in stages if stage.objects)
+    names = {stage.name for stage in found}
+    return Rendered(tuple(replace(stage, after=_known(stage.after, names)) for stage in found), workloads)
+
+
+def _known(after: tuple[str, ...], names: set[str]) -> tuple[str, ...]:
+    """Return the stages to wait for that there are: a service without a database has no stage for it."""
+    return tuple(sorted({name for name in after if name in names}))
 
 
 def _foundation(site: Site, configurations: dict[str, Configuration]) -> Iterator[Object]:
@@ -80,31 +82,63 @@ def _foundation(site: Site, configurations: dict[str, Configuration]) -> Iterato
         yield from item.objects
 
 
-def _databases(site: Site, configurations: dict[str, Configuration], phases: tuple[str, ...]) -> Iterator[Object]:
+def _databases(site: Site, configurations: dict[str, Configuration], phases: tuple[str, ...]) -> Iterator[Stage]:
+    after = _addresses(site, "database")
     for service in site.openstack:
         if commands := [*jobs.phase_commands(service, phases), *service.bootstrap.values()]:
-            yield from jobs.service_job(site, configurations[service.name], "database", commands)
+            items = jobs.service_job(site, configurations[service.name], "database", commands)
+            reason = "schemas come before the code that reads them"
+            yield Stage(_database(service.name), reason, after, tuple(items))
 
 
-def _of_role(site: Site, workloads: list[Workload], role: str) -> Iterator[Object]:
-    for item in workloads:
-        if site.services[item.service].role == role:
-            yield from item.objects
+def _service(site: Site, service: Service, workloads: tuple[Workload, ...]) -> Iterator[Stage]:
+    """Yield a service's workloads, and then its addresses: they lead to a new revision once it is ready."""
+    own = [item for item in workloads if item.service == service.name]
+    after = _needs(site, service)
+    yield Stage(service.name, _reason(service), after, tuple(item for found in own for item in found.workload))
+    reason = "they lead to the new revision, which is ready now"
+    yield Stage(
+        _address(service.name), reason, (service.name,), tuple(item for found in own for item in found.addresses)
+    )
 
 
-def _of_service(workloads: list[Workload], name: str) -> Iterator[Object]:
-    for item in workloads:
-        if item.service == name:
-            yield from item.objects
+def _scaling(workloads: tuple[Workload, ...]) -> Stage:
+    """Return the last stage: while everything starts, load says nothing about how many pods are needed."""
+    after = tuple({_address(item.service) for item in workloads} | {item.service for item in workloads})
+    return Stage("scaling", "what starts is busy without load", after, tuple(o for w in workloads for o in w.scaling))
 
 
-def _others(site: Site, workloads: list[Workload]) -> Iterator[Object]:
-    def is_other(service: Service) -> bool:
-        return service.role == "openstack" and service.provides != "identity"
+def _needs(site: Site, service: Service) -> tuple[str, ...]:
+    if service.role != "openstack":
+        return ("foundation",)
+    shared = tuple(name for what in ("database", "cache", "messaging") for name in _addresses(site, what))
+    own = ("foundation", _database(service.name), *shared)
+    if service.provides == "identity":
+        return own
+    others = tuple(name for other in service.upgrade.after for name in (other, _address(other)))
+    return (*own, "catalog", *others)
 
-    for item in workloads:
-        if is_other(site.services[item.service]):
-            yield from item.objects
+
+def _reason(service: Service) -> str:
+    if service.role != "openstack":
+        return f"services need it as their {service.provides}" if service.provides else "part of every environment"
+    if service.provides == "identity":
+        return "all services ask it who somebody is"
+    return "its database and all that it asks are there"
+
+
+def _addresses(site: Site, what: str) -> tuple[str, ...]:
+    """Return the stages after which what provides something can be reached."""
+    name = site.provider(what).name
+    return (name, _address(name))
+
+
+def _address(service: str) -> str:
+    return f"{service} address"
+
+
+def _database(service: str) -> str:
+    return f"{service} database"
 
 
 def _placed(site: Site, stage: Stage) -> Stage:
@@ -115,4 +149,4 @@ def _placed(site: Site, stage: Stage) -> Stage:
         if item["kind"] != "Namespace":
             metadata["namespace"] = site.namespace
         placed.append({**item, "metadata": metadata})
-    return Stage(stage.name, stage.reason, tuple(placed))
+    return replace(stage, objects=tuple(placed))

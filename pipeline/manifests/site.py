@@ -15,7 +15,6 @@ from stackway.errors import Problem, WrongInputError
 from stackway.spelling import nearest
 
 
-
 @dataclass(frozen=True)
 class Site:
     """A release in an environment."""

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from buildkit.models import Process, Service
 from pipeline.manifests import objects
+from pipeline.manifests.amounts import thousandths
 from pipeline.manifests.configuration import Configuration
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION, Object, labels, make
 from pipeline.manifests.pods import pod_spec
 from pipeline.manifests.site import Site
 
-_CPU_TARGET = 70  # percent of what a pod asks for
+_CPU_TARGET = 70  # percent of what the spec asks for
 _NODE, _ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 
@@ -32,9 +33,20 @@ class Workload:
     around: tuple[Object, ...]
 
     @property
-    def objects(self) -> list[Object]:
-        """All of them, the workload last."""
-        return [*self.around, self.main]
+    def workload(self) -> list[Object]:
+        """What makes its pods and keeps enough of them, the workload last."""
+        later = [*self.addresses, *self.scaling]
+        return [*(item for item in self.around if item not in later), self.main]
+
+    @property
+    def scaling(self) -> list[Object]:
+        """What changes the number of its pods."""
+        return [item for item in self.around if item["kind"] == "HorizontalPodAutoscaler"]
+
+    @property
+    def addresses(self) -> list[Object]:
+        """What leads to its pods: the Service of a process whose pods are exchanged for those of another revision."""
+        return [item for item in self.around if item["kind"] == "Service" and self.kind != "stateful"]
 
 
 def workload(site: Site, configuration: Configuration, name: str) -> Workload:
@@ -111,7 +123,7 @@ def _around(service: Service, name: str, process: Process, revision: str) -> Ite
     if process.replicas.min > 1:
         spec = {"maxUnavailable": 1, "selector": {"matchLabels": chosen}, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
         yield make("PodDisruptionBudget", workload_name(service.name, name), own, "policy/v1", spec=spec)
-    if process.replicas.max > process.replicas.min and process.kind == "stateless":
+    if process.replicas.max > process.replicas.min and process.kind == "stateless" and process.resources.requests.cpu:
         yield _autoscaler(service, name, process, revision)
 
 
@@ -130,12 +142,12 @@ def service_object(service: Service, name: str, process: Process, revision: str)
 
 def _autoscaler(service: Service, name: str, process: Process, revision: str) -> Object:
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload_name(service.name, name, revision)}
-    use = {
-        "type": "Resource",
-        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": _CPU_TARGET}},
-    }
+    # An amount, not a share of what a pod asks for: an environment that lets pods ask for less scales at the same load.
+    amount = f"{thousandths(process.resources.requests.cpu or '') * _CPU_TARGET // 100}m"
+    use = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": amount}}}
     behaviour = {
-        "scaleUp": {"stabilizationWindowSeconds": 0, "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}]},
+        # A start takes a whole processor for some seconds, and is no reason to start more.
+        "scaleUp": {"stabilizationWindowSeconds": 30, "policies": [{"type": "Pods", "value": 2, "periodSeconds": 15}]},
         "scaleDown": {
             "stabilizationWindowSeconds": 120,
             "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.deployment import APPLIED, Verb, marked, plan
-from pipeline.manifests.durations import seconds, whole_seconds
+from pipeline.manifests.amounts import seconds, whole_seconds
 from pipeline.manifests.objects import Object, fit
 from pipeline.manifests.render import Rendered, render
 from stackway.errors import WrongInputError
