@@ -31,6 +31,7 @@ _PATHS = {
     "Event": (_CORE, "events", True),
     "PersistentVolumeClaim": (_CORE, "persistentvolumeclaims", True),
     "Deployment": (_APPS, "deployments", True),
+    "ReplicaSet": (_APPS, "replicasets", True),
     "StatefulSet": (_APPS, "statefulsets", True),
     "Job": (_BATCH, "jobs", True),
     "PodDisruptionBudget": (_POLICY, "poddisruptionbudgets", True),
@@ -91,6 +92,12 @@ class Api:
             self._ask(_Question("DELETE", _path(kind, namespace, name), {"propagationPolicy": "Background"}))
         except _NotFoundError:
             return
+
+    def delete_all(self, kind: str, namespace: str, *, grace: int | None = None) -> None:
+        """Remove all objects of a kind in a namespace; what they have made stays. Pods get `grace` seconds."""
+        query = {"propagationPolicy": "Orphan"}
+        query |= {"gracePeriodSeconds": str(grace)} if grace is not None else {}
+        self._ask(_Question("DELETE", _path(kind, namespace), query))
 
     def logs(self, namespace: str, pod: str, lines: int = 20) -> str:
         """Return the last lines of a pod's log, empty when there is none."""

@@ -10,6 +10,7 @@ from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
 from pipeline.deploy_cli import DEPLOY
+from pipeline.env_cli import DOWN, UP
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
 from releases.env_cli import ENV
@@ -18,7 +19,7 @@ from releases.promote_cli import PROMOTE, ROLLBACK
 from releases.record_cli import APPROVE, OBSERVE, RENEW
 from releases.view_cli import DIFF, LIST, SHOW
 from stackway import commands
-from stackway.commands import Command, Session
+from stackway.commands import Command, Group, Session
 from stackway.errors import ExitCode
 
 SUMMARY = (
@@ -55,7 +56,7 @@ COMMANDS = (
     EXPORT,
     IMPORT,
     DEPLOY,
-    ENV,
+    Group(ENV.name, ENV.summary, (*ENV.commands, UP, DOWN), ENV.standard),
     KEYGEN,
     SPEC,
     STORE,

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import deployment, drawing
 from pipeline.api import Api
-from pipeline.deployment import Action, DeploymentPlan, Key, Step, Verb
+from pipeline.deployment import SCALER, Action, DeploymentPlan, Key, Step, Verb
 from pipeline.manifests import credentials as known
 from pipeline.manifests import infrastructure, jobs
 from pipeline.manifests.credentials import Credentials
@@ -147,10 +147,9 @@ class _Run:
     def _reasons(self, step: Step) -> dict[Key, str]:
         """Return what of a stage is not ready, and why. Raises FailedError for what never will be."""
         found: dict[Key, str] = {}
-        for action in (item for item in step.actions if item.kind in _SLOW):
-            kind, name = action.key
+        for (kind, name), least in (_awaited(item) for item in step.actions if item.kind in (*_SLOW, SCALER)):
             item = self._watching.objects(kind).get(name)
-            state = readiness(item, _least(action)) if item else Readiness(State.WAITING, "it is not there yet")
+            state = readiness(item, least) if item else Readiness(State.WAITING, "it is not there yet")
             if state.state is State.FAILED:
                 raise _broken(self._api, self._prepared.site.namespace, (kind, name), state.reason)
             if state.state is State.WAITING:
@@ -171,9 +170,12 @@ class _Run:
             self._api.delete(item.kind, item.name, namespace)
 
 
-def _least(action: Action) -> int | None:
-    """Return how many pods are enough: an autoscaler may want more by now."""
-    return action.object["spec"].get("replicas")
+def _awaited(action: Action) -> tuple[Key, int | None]:
+    """Return what gets ready by an object, and how many pods are enough: an autoscaler may want more by now."""
+    spec = action.object["spec"]
+    if action.kind == SCALER:
+        return ("Deployment", spec["scaleTargetRef"]["name"]), spec["minReplicas"]
+    return action.key, spec.get("replicas")
 
 
 def _broken(api: Api, namespace: str, key: Key, reason: str) -> FailedError:

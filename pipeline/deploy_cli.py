@@ -31,23 +31,32 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 
 def _deploy(session: Session) -> ExitCode:
     from pipeline import deploy
-    from pipeline.target import give_images, open_target
+    from pipeline.target import open_target
 
     environment, release = pinned(session, session.arguments.environment)
+    if session.arguments.dry_run:
+        plan = deploy.prepare(open_target(session, environment).api, release, environment).plan
+        session.show(plan.to_dict(), plan.to_table())
+        return ExitCode.CHANGES_PENDING if plan.changes else ExitCode.DONE
+    ready = bring(session, environment, release)
+    value = {"environment": environment.name, "release": str(release.version), "ready": ready}
+    session.show(value, f"{environment.name}: release {release.version} is there{_after(ready)}")
+    return ExitCode.DONE
+
+
+def _after(ready: dict[str, float]) -> str:
+    return f", all ready after {max(ready.values()):.1f} s" if ready else "; nothing was to do"
+
+
+def bring(session: Session, environment: "Environment", release: "Release") -> dict[str, float]:
+    """Bring a release into an environment's cluster; return the second at which each stage was ready."""
+    from pipeline import deploy
+    from pipeline.target import give_images, open_target
+
     target = open_target(session, environment)
     prepared = deploy.prepare(target.api, release, environment)
-    changes = prepared.plan.changes
-    if session.arguments.dry_run:
-        session.show(prepared.plan.to_dict(), prepared.plan.to_table())
-        return ExitCode.CHANGES_PENDING if changes else ExitCode.DONE
     give_images(target, release, session.reporter)
-    ready = deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
-    last = max(ready.values(), default=0.0)
-    told = (
-        f"{environment.name}: release {release.version}, {len(changes)} objects changed, all ready after {last:.1f} s"
-    )
-    session.show({**prepared.plan.to_dict(), "ready": ready}, told)
-    return ExitCode.DONE
+    return deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
 
 
 def pinned(session: Session, name: str) -> "tuple[Environment, Release]":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipeline.manifests.objects import Object, short_hash
+from pipeline.manifests.objects import COMPONENT, NAME, Object, short_hash
 from pipeline.manifests.render import Rendered, Stage
 from stackway.console import Table
 
@@ -23,7 +23,7 @@ _REMOVED = frozenset(
 # Their names change with their content, unless they hold what is drawn once.
 _CONTENT = frozenset({"ConfigMap", "Secret"})
 # Their workload has the number of pods from the autoscaler.
-_SCALED = "HorizontalPodAutoscaler"
+SCALER = "HorizontalPodAutoscaler"
 
 Key = tuple[str, str]
 
@@ -110,7 +110,7 @@ class DeploymentPlan:
 
 def plan(environment: str, release: str, rendered: Rendered, live: Mapping[Key, Object]) -> DeploymentPlan:
     """Return the plan that makes a cluster with these `live` objects (by kind and name) what is rendered."""
-    scaled = {item["spec"]["scaleTargetRef"]["name"] for item in rendered.objects if item["kind"] == _SCALED}
+    scaled = {item["spec"]["scaleTargetRef"]["name"] for item in rendered.objects if item["kind"] == SCALER}
     steps = tuple(_step(stage, live, scaled) for stage in rendered.stages)
     wanted = {item.key for step in steps for item in step.actions}
     return DeploymentPlan(environment, release, steps, tuple(_leftovers(wanted, live)))
@@ -138,7 +138,7 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     wanted = marked(item)
     there = live.get((kind, name))
     if there is None:
-        return Action(Verb.MAKE, kind, name, "it is not there", wanted)
+        return Action(Verb.MAKE, kind, name, "it is not there", wanted if kind != "Deployment" or name not in scaled else _first(wanted, live))
     if kind in _MADE_ONCE:
         return Action(Verb.KEEP, kind, name, "it is made once", wanted)
     applied = there["metadata"].get("annotations", {}).get(APPLIED)
@@ -150,6 +150,21 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     return Action(
         Verb.CHANGE, kind, name, "it was applied with other content" if applied else "it is not from us", wanted
     )
+
+
+def _first(item: Object, live: Mapping[Key, Object]) -> Object:
+    """Return a new workload of the autoscaler's with one pod, where nothing serves yet: answers come first, spares later.
+
+    Where another revision serves, the new one takes over with as many pods.
+    """
+    own = item["metadata"]["labels"]
+    others = [
+        other["spec"].get("replicas", 1)
+        for (kind, _), other in live.items()
+        if kind == item["kind"] and all(other["metadata"]["labels"].get(key) == own[key] for key in (NAME, COMPONENT))
+    ]
+    replicas = max([item["spec"]["replicas"], *others]) if others else 1
+    return {**item, "spec": {**item["spec"], "replicas": replicas}}
 
 
 def marked(item: Object) -> Object:

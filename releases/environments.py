@@ -26,12 +26,24 @@ class Environments:
         self.state = state
 
     def names(self) -> list[str]:
-        """Return the names of all environments."""
+        """Return the names of all environments: those of the checkout, and those on demand."""
+        return sorted({*self.kept(), *self.on_demand()})
+
+    def kept(self) -> list[str]:
+        """Return the names of the environments that the checkout keeps."""
         return sorted(path.stem for path in (self.root / FOLDER).glob("*.yaml"))
+
+    def on_demand(self) -> list[str]:
+        """Return the names of the environments that are there until somebody ends them."""
+        return sorted({path.stem for path in (self.state / FOLDER).glob("*.yaml")} - {*self.kept()})
+
+    def file(self, name: str) -> Path:
+        """Return the file of an environment on demand, or of one that would be."""
+        return (self.state if name not in self.kept() else self.root) / FOLDER / f"{name}.yaml"
 
     def read(self, name: str) -> Place:
         """Return an environment. Raises WrongInputError for one that is not there or cannot be used."""
-        path = self.root / FOLDER / f"{name}.yaml"
+        path = self.file(name)
         if name not in self.names():
             near = nearest(name, self.names())
             raise WrongInputError(

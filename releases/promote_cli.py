@@ -61,7 +61,7 @@ def _promote(session: Session) -> ExitCode:
     if not todo.allowed:
         session.show(todo.to_dict(), todo.decision.to_table())
         promotion.refuse(todo)
-    entry = _apply(session, desk, release, todo, author)
+    entry = apply(session, desk, release, todo, author)
     session.show(
         {**todo.to_dict(), "record": entry.digest}, todo.decision.to_table(), told_of(desk.place.spec.name, entry)
     )
@@ -156,7 +156,7 @@ def _scan(session: Session, desk: "Desk", release: "Release") -> "ScanFacts | No
     return facts
 
 
-def _apply(session: Session, desk: "Desk", release: "Release", todo: "PromotionPlan", author: "Author") -> "Entry":
+def apply(session: Session, desk: "Desk", release: "Release", todo: "PromotionPlan", author: "Author") -> "Entry":
     """Bring the release to the target's place, sign the decision, and move the pin by the record that says so."""
     from releases import promotion, sign, transfer
     from releases.desk import refuse_unable

@@ -72,7 +72,7 @@ def child(program: Callable[[], Any], command: list[str]) -> None:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, the command has failed
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -87,7 +87,7 @@ def imported(name: str) -> Callable[[], Any] | None:
     sys.argv = [name]
     try:
         return next(iter(found)).load() if found else None
-    except Exception:
+    except Exception:  # noqa: BLE001 - what cannot be imported is started, and tells why
         return None
 
 
