@@ -20,6 +20,20 @@ def install(session: nox.Session, lock: str = "run") -> None:
     session.install("--no-deps", "--no-build-isolation", "-e", ".")
 
 
+@nox.session(default=False)
+def up(session: nox.Session) -> None:
+    """Go the whole way: images, signed release, Kubernetes, and an OpenStack control plane that answers"""
+    install(session)
+    session.run("release", "up", *session.posargs)
+
+
+@nox.session(default=False)
+def down(session: nox.Session) -> None:
+    """End what `up` has started, and leave nothing behind"""
+    install(session)
+    session.run("release", "down", *session.posargs)
+
+
 @nox.session
 def build(session: nox.Session) -> None:
     """Build all images, or those named: nox -s build -- keystone --series 2026.1"""

@@ -10,7 +10,9 @@ from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
 from pipeline.deploy_cli import DEPLOY
-from pipeline.env_cli import DOWN, UP
+from pipeline.env_cli import DOWN as ENV_DOWN
+from pipeline.env_cli import UP as ENV_UP
+from pipeline.up_cli import DOWN, UP
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
 from releases.env_cli import ENV
@@ -37,6 +39,8 @@ def _doctor(session: Session) -> ExitCode:
 
 DOCTOR = Command("doctor", "show what is here, what is missing, and what would be done about it", _doctor)
 COMMANDS = (
+    UP,
+    DOWN,
     BUILD,
     SCAN,
     BUNDLE,
@@ -56,7 +60,7 @@ COMMANDS = (
     EXPORT,
     IMPORT,
     DEPLOY,
-    Group(ENV.name, ENV.summary, (*ENV.commands, UP, DOWN), ENV.standard),
+    Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
     SPEC,
     STORE,

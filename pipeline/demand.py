@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Environments that come and go: the file of a new one, and the end of one in its cluster."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import yaml
@@ -64,21 +65,26 @@ def remove(api: Api, environment: Environment, reporter: Reporter) -> None:
     if not inventory(api, environment)["exists"]:
         return
     # First what makes pods, and without them: a pod that has begun to end slowly goes on so.
-    for kind in _MAKERS:
-        api.delete_all(kind, name)
+    with ThreadPoolExecutor(len(_MAKERS)) as pool:
+        list(pool.map(lambda kind: api.delete_all(kind, name), _MAKERS))
     deadline = clock.monotonic() + _GONE_SECONDS
     # Nobody waits for answers of pods that go for good, so they need not finish anything. The namespace comes last: the
-    # cluster looks at one with pods in it only now and then.
+    # cluster looks at one with anything in it that takes its time only now and then.
     while pods := api.list("Pod", name)[0]:
         api.delete_all("Pod", name, grace=1)
         reporter.task(environment.name, f"{len(pods)} pods are going")
         _go_on(deadline, name, f"{len(pods)} pods are still there")
+    api.delete_all("PersistentVolumeClaim", name)
+    while claims := api.list("PersistentVolumeClaim", name)[0]:
+        _go_on(deadline, name, f"{len(claims)} volumes are still there")
     api.delete("Namespace", name)
     while (there := api.get("Namespace", name)) is not None:
         reporter.task(environment.name, f"namespace {name} is going")
         conditions = there.get("status", {}).get("conditions", [])
         _go_on(
-            deadline, name, "\n".join(str(item.get("message", "")) for item in conditions if item.get("status") == "True")
+            deadline,
+            name,
+            "\n".join(str(item.get("message", "")) for item in conditions if item.get("status") == "True"),
         )
 
 

@@ -138,7 +138,8 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     wanted = marked(item)
     there = live.get((kind, name))
     if there is None:
-        return Action(Verb.MAKE, kind, name, "it is not there", wanted if kind != "Deployment" or name not in scaled else _first(wanted, live))
+        made = _first(wanted, live) if kind == "Deployment" and name in scaled else wanted
+        return Action(Verb.MAKE, kind, name, "it is not there", made)
     if kind in _MADE_ONCE:
         return Action(Verb.KEEP, kind, name, "it is made once", wanted)
     applied = there["metadata"].get("annotations", {}).get(APPLIED)

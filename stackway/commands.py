@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -32,15 +32,26 @@ class Session:
     reporter: Reporter
     wants_json: bool
     shown: list[Any] = field(default_factory=list)
+    # A command that is part of another keeps its result for that one.
+    is_part: bool = False
 
     def show(self, value: Any, *tables: Table | str) -> None:
         """Print a result: `value` as JSON when that was asked for, else the tables."""
         self.shown.append(value)
+        if self.is_part:
+            return
         if self.wants_json:
             _write(sys.stdout, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
             return
         texts = [table if isinstance(table, str) else table.to_text() for table in tables]
         _write(sys.stdout, "\n\n".join(text.rstrip("\n") for text in texts) + "\n")
+
+
+    def part(self, parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple["ExitCode", Any]:
+        """Run another command as a part of this one; return its exit code and result. Raises what it raises."""
+        inner = replace(self, arguments=parser.parse_args(complete(parser, words)), shown=[], is_part=True)
+        code: ExitCode = inner.arguments.run(inner)
+        return code, inner.shown[-1] if inner.shown else None
 
 
 Run = Callable[[Session], ExitCode]
