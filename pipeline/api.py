@@ -7,7 +7,7 @@ name, so what other people set on an object stays theirs.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ MANAGER = "stackway"
 Object = dict[str, Any]
 _CORE, _APPS, _BATCH, _POLICY = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/policy/v1"
 _PATHS = {
+    "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses", False),
     "Namespace": (_CORE, "namespaces", False),
     "Node": (_CORE, "nodes", False),
     "PersistentVolume": (_CORE, "persistentvolumes", False),
@@ -28,6 +29,7 @@ _PATHS = {
     "Secret": (_CORE, "secrets", True),
     "Service": (_CORE, "services", True),
     "Pod": (_CORE, "pods", True),
+    "ResourceQuota": (_CORE, "resourcequotas", True),
     "Event": (_CORE, "events", True),
     "PersistentVolumeClaim": (_CORE, "persistentvolumeclaims", True),
     "Deployment": (_APPS, "deployments", True),
@@ -41,6 +43,7 @@ _PATHS = {
 }
 _APPLY = "application/apply-patch+yaml"
 _SECONDS = 30
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class RefusedByClusterError(FailedError):
@@ -85,6 +88,41 @@ class Api:
                 yield str(event["type"]), event["object"]
         finally:
             answer.release_conn()
+
+    def try_list(self, kind: str, namespace: str = "") -> Sequence[Object] | None:
+        """Return the objects of a kind, None when we may not see them."""
+        try:
+            return self.list(kind, namespace)[0]
+        except FailedError:
+            return None
+
+    def has(self, path: str) -> bool:
+        """Tell whether the cluster has an API."""
+        try:
+            self._ask(_Question("GET", path))
+        except FailedError:
+            return False
+        return True
+
+    def may(self, verb: str, kind: str, namespace: str) -> bool:
+        """Tell whether we may do something with a kind of object in a namespace."""
+        base, plural, is_namespaced = _PATHS[kind]
+        group = base.split("/")[2] if base.startswith("/apis/") else ""
+        about = {"verb": verb, "group": group, "resource": plural, "namespace": namespace if is_namespaced else ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": about},
+        }
+        found = self._ask(_Question("POST", _REVIEWS, {}, review, "application/json"))
+        return bool(found.get("status", {}).get("allowed"))
+
+    def version(self) -> tuple[tuple[int, int], str]:
+        """Return the version of Kubernetes, and the date that the cluster's clock says (RFC 9110)."""
+        answer = self._send(_Question("GET", "/version"), _SECONDS)
+        found = json.loads(answer.read())
+        minor = "".join(letter for letter in str(found["minor"]) if letter.isdigit())
+        return (int(found["major"]), int(minor)), str(answer.getheaders().get("Date", ""))
 
     def delete(self, kind: str, name: str, namespace: str = "") -> None:
         """Remove an object and what belongs to it; one that is not there is no error."""

@@ -25,7 +25,7 @@ from stackway import clock
 from stackway.console import Reporter
 from stackway.errors import FailedError
 
-_KINDS = (
+KINDS = (
     "ConfigMap",
     "Secret",
     "Service",
@@ -72,7 +72,7 @@ def live_objects(api: Api, namespace: str) -> dict[Key, Object]:
     """Return the objects of ours in a namespace, by kind and name."""
     selector = f"{MANAGED_BY}={MANAGER}"
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        found = pool.map(lambda kind: api.list(kind, namespace, selector)[0], _KINDS)
+        found = pool.map(lambda kind: api.list(kind, namespace, selector)[0], KINDS)
         live = {(item["kind"], item["metadata"]["name"]): item for items in found for item in items}
     own = api.get("Namespace", namespace)
     return {**live, **({("Namespace", namespace): own} if own else {})}

@@ -9,6 +9,8 @@ from stackway.commands import Command, Session
 from stackway.errors import ExitCode, WrongInputError
 
 if TYPE_CHECKING:
+    from pipeline.api import Api
+    from pipeline.deploy import Prepared
     from releases.environment import Environment
     from releases.verify import Release
 
@@ -20,6 +22,7 @@ def _configure(parser: argparse.ArgumentParser) -> None:
         "environment", metavar="ENV", help="the environment; the release that its pin names is deployed"
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be done: 0 nothing, 3 something")
+    parser.add_argument("--adopt", action="store_true", help="take over a namespace that is there and not ours")
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
@@ -55,8 +58,22 @@ def bring(session: Session, environment: "Environment", release: "Release") -> d
 
     target = open_target(session, environment)
     prepared = deploy.prepare(target.api, release, environment)
+    if prepared.plan.changes:
+        check(session, target.api, prepared)
     give_images(target, release, session.reporter)
     return deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
+
+
+def check(session: Session, api: "Api", prepared: "Prepared") -> None:
+    """Refuse what cannot go well, before anything is changed; what is only good to know is told."""
+    from pipeline import preflight
+    from pipeline.survey import survey
+
+    facts = survey(api, prepared)
+    findings = preflight.judge(facts, adopt=getattr(session.arguments, "adopt", False))
+    preflight.refuse(facts, findings)
+    for finding in findings:
+        session.reporter.warn(f"{finding.what}. {finding.mend}")
 
 
 def pinned(session: Session, name: str) -> "tuple[Environment, Release]":
