@@ -9,6 +9,7 @@ import sys
 from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
+from pipeline.cluster_cli import CLUSTER
 from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
@@ -60,6 +61,7 @@ COMMANDS = (
     EXPORT,
     IMPORT,
     DEPLOY,
+    CLUSTER,
     Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
     SPEC,
