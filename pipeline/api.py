@@ -42,6 +42,7 @@ _PATHS = {
     "Lease": ("/apis/coordination.k8s.io/v1", "leases", True),
 }
 _APPLY = "application/apply-patch+yaml"
+_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _SECONDS = 30
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -77,6 +78,15 @@ class Api:
         found = self._ask(_Question("GET", _path(kind, namespace), query))
         items = [{"kind": kind, **item} for item in found.get("items", [])]
         return items, str(found["metadata"].get("resourceVersion", ""))
+
+    def names(self, kind: str, namespace: str, selector: str) -> frozenset[str]:
+        """Return the names of the objects of a kind; what they hold does not leave the cluster."""
+        question = _Question("GET", _path(kind, namespace), {"labelSelector": selector}, accept=_NAMES_ONLY)
+        return frozenset(str(item["metadata"]["name"]) for item in self._ask(question).get("items", []))
+
+    def read(self, path: str) -> Object:
+        """Return what a path of the API says. Raises FailedError or UnavailableError."""
+        return self._ask(_Question("GET", path))
 
     def watch(self, kind: str, namespace: str, version: str, seconds: int) -> Iterator[tuple[str, Object]]:
         """Yield changes (`ADDED`, `MODIFIED`, `DELETED`) for at most `seconds`."""
@@ -153,7 +163,7 @@ class Api:
         """Return the answer, its body unread. Raises _NotFoundError, RefusedByClusterError and UnavailableError."""
         from urllib3.exceptions import HTTPError
 
-        headers = {"Accept": "application/json", **({"Content-Type": question.kind} if question.kind else {})}
+        headers = {"Accept": question.accept, **({"Content-Type": question.kind} if question.kind else {})}
         given = self._client.param_serialize(
             question.method,
             question.path,
@@ -184,6 +194,7 @@ class _Question:
     query: Mapping[str, str] = field(default_factory=dict)
     body: Object | None = None
     kind: str = ""
+    accept: str = "application/json"
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"

@@ -13,6 +13,7 @@ from pipeline.cluster_cli import CLUSTER
 from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
+from pipeline.status_cli import STATUS
 from pipeline.up_cli import DOWN, UP
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
@@ -61,6 +62,7 @@ COMMANDS = (
     EXPORT,
     IMPORT,
     DEPLOY,
+    STATUS,
     CLUSTER,
     Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
