@@ -14,6 +14,7 @@ from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
 from pipeline.status_cli import STATUS
+from pipeline.trace_cli import TRACE
 from pipeline.up_cli import DOWN, UP
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
@@ -63,6 +64,7 @@ COMMANDS = (
     IMPORT,
     DEPLOY,
     STATUS,
+    TRACE,
     CLUSTER,
     Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
