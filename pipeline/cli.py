@@ -13,6 +13,7 @@ from pipeline.cluster_cli import CLUSTER
 from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
+from pipeline.render_cli import RENDER
 from pipeline.status_cli import STATUS
 from pipeline.trace_cli import TRACE
 from pipeline.up_cli import DOWN, UP
@@ -65,6 +66,7 @@ COMMANDS = (
     DEPLOY,
     STATUS,
     TRACE,
+    RENDER,
     CLUSTER,
     Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
