@@ -155,6 +155,25 @@ class Api:
         except FailedError:
             return ""
 
+    def open_stream(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
+        """Open a stream to a program in a pod, of bytes. Raises RefusedByClusterError and UnavailableError."""
+        from kubernetes.stream import ws_client
+        from websocket import WebSocketBadStatusException, WebSocketException
+
+        opened: Any = ws_client  # the library says nothing of its types there
+        given = self._client.param_serialize("GET", path, query_params=list(query), auth_settings=["BearerToken"])
+        url, headers = opened.get_websocket_url(given[1]), given[2]
+        try:
+            return opened.WSClient(self._client.configuration, url, headers, capture_all=False, binary=True)
+        except WebSocketBadStatusException as error:
+            raise RefusedByClusterError(
+                "the cluster refuses to run a program in a pod",
+                details=f"{path}\n{error.status_code} {str(error)[:300]}",
+                resolution="It takes the right to create `pods/exec` there, and a pod that runs.",
+            ) from error
+        except (WebSocketException, OSError) as error:
+            raise UnavailableError("the cluster does not answer", details=f"context {self.context}: {error}") from error
+
     def _ask(self, question: "_Question") -> Object:
         found: Object = json.loads(self._send(question, _SECONDS).read())
         return found

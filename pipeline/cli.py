@@ -9,6 +9,7 @@ import sys
 from buildkit.cli import BUILD, REPRODUCE, STORE
 from buildkit.scan_cli import SCAN
 from buildkit.spec_cli import SPEC
+from pipeline.client_cli import CLIENT, KUBECONFIG
 from pipeline.cluster_cli import CLUSTER
 from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
@@ -67,6 +68,8 @@ COMMANDS = (
     STATUS,
     TRACE,
     RENDER,
+    CLIENT,
+    KUBECONFIG,
     CLUSTER,
     Group(ENV.name, ENV.summary, (*ENV.commands, ENV_UP, ENV_DOWN), ENV.standard),
     KEYGEN,
