@@ -23,7 +23,7 @@ from releases.environment import Environment
 from releases.verify import Release
 from stackway import clock
 from stackway.console import Reporter
-from stackway.errors import FailedError
+from stackway.errors import FailedError, WrongInputError
 
 KINDS = (
     "ConfigMap",
@@ -56,7 +56,7 @@ def prepare(api: Api, release: Release, environment: Environment) -> Prepared:
     services = services_of(release.content, environment)
     namespace = environment.cluster.namespace
     live = live_objects(api, namespace)
-    there = _decoded(live.get(("Secret", jobs.CREDENTIALS)))
+    there = {**_decoded(live.get(("Secret", jobs.CREDENTIALS))), **_given(api, environment)}
     site = Site(
         release.content,
         environment,
@@ -86,6 +86,31 @@ def _keys(site: Site, live: dict[Key, Object]) -> Iterator[Object]:
                 item = infrastructure.keys(service.name, name, drawing.draw_fernet_keys())
                 item["metadata"]["namespace"] = site.namespace
                 yield item
+
+
+def _given(api: Api, environment: Environment) -> dict[str, str]:
+    """Return the credentials that come with what the environment has from outside. Raises WrongInputError without them."""
+    outside = environment.external
+    logins = {
+        item.secret: _login(api, environment, item.secret) for item in (outside.database, outside.messaging) if item
+    }
+    if outside.messaging is None:
+        return {}
+    login = logins[outside.messaging.secret]
+    return {known.MESSAGING_USER: login["user"], known.MESSAGING: login["password"]}
+
+
+def _login(api: Api, environment: Environment, name: str) -> dict[str, str]:
+    namespace = environment.cluster.namespace
+    found = _decoded(api.get("Secret", name, namespace))
+    if missing := [key for key in ("user", "password") if not found.get(key)]:
+        raise WrongInputError(
+            f"the Secret {name} has no {' and no '.join(missing)}" if found else f"there is no Secret {name}",
+            details=f"environments/{environment.name}.yaml names it below `external`; namespace {namespace}",
+            resolution=f"`kubectl --namespace {namespace} create secret generic {name} --from-literal=user=… "
+            "--from-file=password=FILE`, in a namespace of that name; then deploy with --adopt.",
+        )
+    return found
 
 
 def _decoded(secret: Object | None) -> dict[str, str]:

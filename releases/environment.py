@@ -24,6 +24,11 @@ StoreAddress = Annotated[
 ]
 SettingName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[a-z][a-z0-9_]*\Z"))]
 RegionName = Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Za-z][A-Za-z0-9_-]{0,60}\Z"))]
+HostName = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=253, pattern=re.compile(r"\A[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")),
+]
+_Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Count = Annotated[int, Field(strict=True, ge=1, le=20)]
 
@@ -128,6 +133,56 @@ class Cluster(Shape):
     )
 
 
+class ExternalDatabase(Shape):
+    """A MySQL or MariaDB server of the site's own, instead of the release's."""
+
+    host: HostName = Field(description="Its name or address, as pods reach it.")
+    port: _Port = 3306
+    secret: Name = Field(
+        description="Secret in its namespace: `user` and `password` of an account that may make databases and users."
+    )
+
+
+class ExternalMessaging(Shape):
+    """RabbitMQ of the site's own, instead of the release's."""
+
+    hosts: Annotated[tuple[HostName, ...], Field(min_length=1, max_length=9)] = Field(
+        description="Its members, as pods reach them."
+    )
+    port: _Port = 5672
+    virtual_host: Annotated[str, StringConstraints(strict=True, pattern=re.compile(r"\A[A-Za-z0-9_.-]*\Z"))] = Field(
+        "", description="Absent: the broker's default."
+    )
+    secret: Name = Field(description="Secret in the environment's namespace with `user` and `password`.")
+
+
+class ExternalCache(Shape):
+    """Memcached of the site's own, instead of the release's."""
+
+    hosts: Annotated[tuple[HostName, ...], Field(min_length=1, max_length=20)] = Field(
+        description="Its servers, as pods reach them; keys are spread over them."
+    )
+    port: _Port = 11211
+
+
+class External(Shape):
+    """What the environment has already and the release need not bring."""
+
+    database: ExternalDatabase | None = None
+    messaging: ExternalMessaging | None = None
+    cache: ExternalCache | None = None
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """What is provided from outside, in the words of a spec's `provides`."""
+        return frozenset(name for name, value in self if value is not None)
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that pods must reach outside of their namespace."""
+        return tuple(sorted({value.port for _, value in self if value is not None}))
+
+
 class ProcessChanges(Shape):
     """What an environment says of a process instead of the spec."""
 
@@ -159,6 +214,7 @@ class Environment(Shape):
     channel: Channel = Channel()
     gates: Gates = Gates()
     region: RegionName = Field("RegionOne", description="The region in keystone's catalogue.")
+    external: External = External()
     services: dict[Name, ServiceChanges] = Field({}, description="What is different here, by service.")
 
     @model_validator(mode="after")

@@ -12,6 +12,8 @@ from buildkit.models import Service
 
 ADMIN = "admin"
 MESSAGING = "messaging_password"
+MESSAGING_USER = "messaging_user"
+_OUR_USER = "openstack"
 _SHARED = ("metadata_proxy", MESSAGING)
 
 
@@ -33,6 +35,11 @@ class Credentials:
     def admin(self) -> str:
         """The password of the cloud's administrator."""
         return self.values[ADMIN]
+
+    @property
+    def messaging_user(self) -> str:
+        """The broker's user: our own, or the one that a broker from outside has for us."""
+        return self.values.get(MESSAGING_USER, _OUR_USER)
 
     @property
     def messaging(self) -> str:

@@ -15,6 +15,7 @@ from pipeline.manifests.configuration import Configuration
 from pipeline.manifests.objects import Object, labels, make
 from pipeline.manifests.pods import identity, mounts, resources, secured
 from pipeline.manifests.site import Site
+from releases.environment import ExternalDatabase
 from stackway.files import canonical_json
 
 PHASES = ("expand", "migrate", "contract")
@@ -46,6 +47,24 @@ def service_job(site: Site, configuration: Configuration, what: str, commands: I
         for name, value in sorted(item.environment.items())
     ]
     return _job(site, service, what, ("run", plan), (env, list(mounts(configuration, None))))
+
+
+def accounts_job(site: Site, server: ExternalDatabase, statements: str) -> list[Object]:
+    """Return the job that makes databases and users in a server from outside, and what it reads.
+
+    It runs in the identity service's image, which has a database client as every service has; the administrator's name and
+    password come from the site's own Secret and are known to nothing else.
+    """
+    service = site.provider("identity")
+    texts = objects.secret("database-accounts", labels(service.name), {"statements.sql": statements})
+    env = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": server.secret, "key": key}}}
+        for name, key in (("DATABASE_USER", "user"), ("DATABASE_PASSWORD", "password"))
+    ]
+    volume: Object = {"name": "statements", "secret": {"secretName": objects.name_of(texts), "defaultMode": 0o440}}
+    mount: Object = {"name": "statements", "mountPath": "/run/statements", "readOnly": True}
+    plan = {"host": server.host, "port": server.port, "statements": "/run/statements/statements.sql"}
+    return [texts, *_job(site, service, "accounts", ("accounts", plan), (env, [(volume, mount)]))]
 
 
 _CREDENTIAL_OF = {"OS_BOOTSTRAP_PASSWORD": "admin"}

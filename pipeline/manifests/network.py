@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may talk to whom in an environment's namespace: nobody, but those whose specs say so. Pure."""
 
+from collections.abc import Iterator
+
 from buildkit.models import Process, Service
 from pipeline.manifests.objects import COMPONENT, MANAGED_BY, MANAGER, NAME, Object, labels, make
 from pipeline.manifests.site import Site
@@ -15,7 +17,7 @@ def policies(site: Site) -> list[Object]:
         for name, process in site.processes(service).items():
             if process.port:
                 found.append(_reachable(service, name, process))
-    return found
+    return [*found, *_outside(site)]
 
 
 def _nobody() -> Object:
@@ -29,6 +31,14 @@ def _names() -> Object:
     ports = [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]
     spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": ports}]}
     return make("NetworkPolicy", "names", labels("network"), "networking.k8s.io/v1", spec=spec)
+
+
+def _outside(site: Site) -> Iterator[Object]:
+    """Yield what leads to servers that the environment has from outside: names may change their addresses, ports do not."""
+    if ports := site.environment.external.ports:
+        rule: Object = {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
+        spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]}
+        yield make("NetworkPolicy", "external", labels("network"), "networking.k8s.io/v1", spec=spec)
 
 
 def _reachable(service: Service, name: str, process: Process) -> Object:

@@ -16,6 +16,8 @@ from pipeline.manifests.objects import ENVIRONMENT, Object
 from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload, workload
 
+_ACCOUNTS = "database accounts"
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -56,6 +58,7 @@ def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
             ("namespace",),
             tuple(_foundation(site, configurations)),
         ),
+        *_accounts(site),
         *_databases(site, configurations, phases),
         *(stage for service in site.services.values() for stage in _service(site, service, workloads)),
         Stage("catalog", "services find each other by it", _addresses(site, "identity"), tuple(jobs.catalog_job(site))),
@@ -73,13 +76,19 @@ def _known(after: tuple[str, ...], names: set[str]) -> tuple[str, ...]:
 
 def _foundation(site: Site, configurations: dict[str, Configuration]) -> Iterator[Object]:
     yield infrastructure.credentials(site)
-    yield infrastructure.keys(
-        site.provider("database").name, "init", {"init.sql": infrastructure.database_statements(site)}
-    )
+    if own := site.own("database"):
+        yield infrastructure.keys(own.name, "init", {"init.sql": infrastructure.database_statements(site)})
     yield from infrastructure.claims(site)
     yield from policies(site)
     for item in configurations.values():
         yield from item.objects
+
+
+def _accounts(site: Site) -> Iterator[Stage]:
+    """Yield what makes our databases and users in a server from outside; one of ours does it at its start."""
+    if outside := site.environment.external.database:
+        items = tuple(jobs.accounts_job(site, outside, infrastructure.database_statements(site)))
+        yield Stage(_ACCOUNTS, "the database is not ours and does not know us yet", ("foundation",), items)
 
 
 def _databases(site: Site, configurations: dict[str, Configuration], phases: tuple[str, ...]) -> Iterator[Stage]:
@@ -129,8 +138,10 @@ def _reason(service: Service) -> str:
 
 def _addresses(site: Site, what: str) -> tuple[str, ...]:
     """Return the stages after which what provides something can be reached."""
-    name = site.provider(what).name
-    return (name, _address(name))
+    own = site.own(what)
+    if own is None:
+        return (_ACCOUNTS,) if what == "database" else ()
+    return (own.name, _address(own.name))
 
 
 def _address(service: str) -> str:

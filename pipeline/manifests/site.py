@@ -5,6 +5,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from buildkit.models import Process, Service
 from pipeline.manifests.credentials import Credentials
@@ -39,7 +40,7 @@ class Site:
 
         Raises WrongInputError when the release has none.
         """
-        found = next((item for item in self.services.values() if item.provides == what), None)
+        found = self.own(what)
         if found is None:
             raise WrongInputError(
                 f"release {self.content.version} has nothing that provides {what}",
@@ -48,8 +49,19 @@ class Site:
             )
         return found
 
-    def host(self, what: str) -> str:
-        """Return the name and port of what provides something, as clients inside the cluster reach it."""
+    def own(self, what: str) -> Service | None:
+        """Return the service that provides something here, None when the environment has it from outside."""
+        return next((item for item in self.services.values() if item.provides == what), None)
+
+    def hosts(self, what: str) -> list[str]:
+        """Return names and ports of what provides something, as clients inside the cluster reach it."""
+        outside = self.environment.external
+        if outside.database and what == "database":
+            return [f"{outside.database.host}:{outside.database.port}"]
+        found = outside.messaging if what == "messaging" else outside.cache if what == "cache" else None
+        return [f"{host}:{found.port}" for host in found.hosts] if found else [self._host(what)]
+
+    def _host(self, what: str) -> str:
         from pipeline.manifests.workloads import workload_name
 
         service = self.provider(what)
@@ -78,8 +90,8 @@ class Site:
         return {
             "region": self.environment.region,
             "database": dict(self._databases()),
-            "messaging": {"url": f"rabbit://openstack:{self.credentials.messaging}@{self.host('messaging')}/"},
-            "cache": {"servers": [self.host("cache")]},
+            "messaging": {"url": self._messaging()},
+            "cache": {"servers": self.hosts("cache")},
             "identity": {"url": self.identity(), "public_url": self.identity()},
             "user": {"name": service.name, "password": self._password(service)},
             "secrets": self.credentials.shared,
@@ -91,20 +103,33 @@ class Site:
         entry = service.catalog[0]
         return self.address(service, entry.process, entry.path)
 
+    def _messaging(self) -> str:
+        outside = self.environment.external.messaging
+        user, password = (
+            quote(item, safe="") for item in (self.credentials.messaging_user, self.credentials.messaging)
+        )
+        members = ",".join(f"{user}:{password}@{host}" for host in self.hosts("messaging"))
+        return f"rabbit://{members}/{outside.virtual_host if outside else ''}"
+
     def _password(self, service: Service) -> str:
         return self.credentials.values.get(f"user.{service.name}", "")
 
     def _databases(self) -> Mapping[str, str]:
+        (host,) = self.hosts("database")
         return {
-            schema: f"mysql+pymysql://{item.name}:{self.credentials.database(item.name)}@{self.host('database')}/{schema}?charset=utf8mb4"
+            schema: f"mysql+pymysql://{item.name}:{self.credentials.database(item.name)}@{host}/{schema}?charset=utf8mb4"
             for item in self.services.values()
             for schema in item.database.schemas
         }
 
 
 def services_of(content: ReleaseContent, environment: Environment) -> dict[str, Service]:
-    """Return the services of a release as an environment changes them. Raises WrongInputError for what it cannot change."""
+    """Return the services of a release as an environment changes them, without those it has from outside.
+
+    Raises WrongInputError for what it cannot change.
+    """
     found = {name: Service.model_validate(row) for name, row in sorted(content.data(bundle.SPECS)["services"].items())}
+    found = {name: item for name, item in found.items() if item.provides not in environment.external.kinds}
     problems = list(_unknown(found, environment))
     if problems:
         raise WrongInputError.from_problems(f"environments/{environment.name}.yaml does not fit the release", problems)
