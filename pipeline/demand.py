@@ -19,7 +19,7 @@ _GONE_SECONDS = 120
 _LOOK = 0.2
 _MAKERS = ("HorizontalPodAutoscaler", "Deployment", "ReplicaSet", "StatefulSet", "Job")
 # What only makes sense for the environment that it is written for.
-_OWN = ("gates", "source", "store", "channel")
+_OWN = ("gates", "source", "store", "channel", "external")
 
 
 def environment_text(like: Place, name: str) -> str:

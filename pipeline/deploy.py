@@ -135,6 +135,7 @@ class _Run:
     def __init__(self, api: Api, prepared: Prepared, reporter: Reporter, watching: Watching) -> None:
         self._api, self._prepared, self._reporter, self._watching = api, prepared, reporter, watching
         self._started: set[str] = set()
+        self._cleared: set[str] = set()
         self._ready: dict[str, float] = {}
         self._begin = clock.monotonic()
 
@@ -162,18 +163,30 @@ class _Run:
 
     def _start(self, steps: list[Step]) -> None:
         """Apply all objects of these stages, many at a time."""
-        todo = [item.object for step in steps for item in step.actions if item.verb is not Verb.KEEP]
+        actions = [item for step in steps for item in step.actions if item.verb is not Verb.KEEP]
+        for item in actions:
+            if item.verb is Verb.AGAIN and item.kind == "Job":
+                self._clear(item)
+        todo = [item.object for item in actions]
         if any(step.stage == "foundation" for step in steps):
             todo = [*self._prepared.keys, *todo]
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(self._api.apply, todo))
         self._started |= {step.stage for step in steps}
 
+    def _clear(self, action: Action) -> None:
+        """Remove what has failed, and forget what was seen of it: a Job is not begun anew in any other way."""
+        there = self._watching.objects(action.kind).get(action.name)
+        if there:
+            self._cleared.add(there["metadata"]["uid"])
+        self._api.delete(action.kind, action.name, self._prepared.site.namespace)
+
     def _reasons(self, step: Step) -> dict[Key, str]:
         """Return what of a stage is not ready, and why. Raises FailedError for what never will be."""
         found: dict[Key, str] = {}
         for (kind, name), least in (_awaited(item) for item in step.actions if item.kind in (*_SLOW, SCALER)):
             item = self._watching.objects(kind).get(name)
+            item = None if item and item["metadata"]["uid"] in self._cleared else item
             state = readiness(item, least) if item else Readiness(State.WAITING, "it is not there yet")
             if state.state is State.FAILED:
                 raise _broken(self._api, self._prepared.site.namespace, (kind, name), state.reason)

@@ -12,9 +12,11 @@ from typing import Any
 
 from pipeline.manifests.objects import COMPONENT, NAME, Object, short_hash
 from pipeline.manifests.render import Rendered, Stage
+from pipeline.readiness import State, readiness
 from stackway.console import Table
 
 APPLIED = "stackway.dev/applied"
+_AGAIN = "stackway.dev/again"
 # Drawn once: what is in the cluster is what holds.
 _MADE_ONCE = frozenset({"PersistentVolumeClaim"})
 _REMOVED = frozenset(
@@ -35,6 +37,7 @@ class Verb(StrEnum):
     CHANGE = "change"
     KEEP = "keep"
     REMOVE = "remove"
+    AGAIN = "again"
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,32 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     if there is None:
         made = _first(wanted, live) if kind == "Deployment" and name in scaled else wanted
         return Action(Verb.MAKE, kind, name, "it is not there", made)
+    if kind == "Job" and readiness(there).state is State.FAILED:
+        return Action(Verb.AGAIN, kind, name, "it failed", wanted)
     if kind in _MADE_ONCE:
         return Action(Verb.KEEP, kind, name, "it is made once", wanted)
     applied = there["metadata"].get("annotations", {}).get(APPLIED)
     if applied == wanted["metadata"]["annotations"][APPLIED]:
+        if kind == "Deployment" and readiness(there).state is State.FAILED:
+            return Action(Verb.AGAIN, kind, name, "its pods did not get ready", _anew(wanted, there, scaled))
         return Action(Verb.KEEP, kind, name, "it is as it should be", wanted)
-    if kind == "Deployment" and name in scaled:
-        # The autoscaler's number of pods stays.
-        wanted = {**wanted, "spec": {key: value for key, value in wanted["spec"].items() if key != "replicas"}}
-    return Action(
-        Verb.CHANGE, kind, name, "it was applied with other content" if applied else "it is not from us", wanted
-    )
+    reason = "it was applied with other content" if applied else "it is not from us"
+    return Action(Verb.CHANGE, kind, name, reason, _unscaled(wanted, scaled))
+
+
+def _unscaled(item: Object, scaled: set[str]) -> Object:
+    """Return an object that leaves the number of pods to the autoscaler that decides it."""
+    if item["kind"] != "Deployment" or item["metadata"]["name"] not in scaled:
+        return item
+    return {**item, "spec": {key: value for key, value in item["spec"].items() if key != "replicas"}}
+
+
+def _anew(item: Object, live: Object, scaled: set[str]) -> Object:
+    """Return a workload whose pods are replaced, though nothing else of them changes: the cluster gave up on them."""
+    template = item["spec"]["template"]
+    marks = {**template["metadata"].get("annotations", {}), _AGAIN: str(live["metadata"]["generation"])}
+    fresh = {**template, "metadata": {**template["metadata"], "annotations": marks}}
+    return _unscaled({**item, "spec": {**item["spec"], "template": fresh}}, scaled)
 
 
 def _first(item: Object, live: Mapping[Key, Object]) -> Object:
