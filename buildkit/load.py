@@ -108,9 +108,9 @@ def load_containerd(
     reporter: Reporter,
     target: Containerd | None = None,
 ) -> list[str]:
-    """Put images, whose blobs `open_blob` yields, into containerd as `stackway.local/NAME` and `stackway.local/REPOSITORY@DIGEST`; return the new names.
+    """Put images, whose blobs `open_blob` yields, into containerd; return the new names.
 
-    Raises UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is
+    Each is there as `stackway.local/NAME`, for people, and as `stackway.local/REPOSITORY@DIGEST`, for pods. Raises UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is
     not what its name says, FailedError when containerd does not have the image afterwards.
     """
     target = local_containerd(os.environ) if target is None else target

@@ -46,7 +46,6 @@ class Session:
         texts = [table if isinstance(table, str) else table.to_text() for table in tables]
         _write(sys.stdout, "\n\n".join(text.rstrip("\n") for text in texts) + "\n")
 
-
     def part(self, parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple["ExitCode", Any]:
         """Run another command as a part of this one; return its exit code and result. Raises what it raises."""
         inner = replace(self, arguments=parser.parse_args(complete(parser, words)), shown=[], is_part=True)

@@ -40,7 +40,19 @@ NAMES = [str(path.relative_to(ROOT)) for path in PAGES]
 GENERATED = re.compile(r"(<!-- generated -->\n).*?(<!-- end -->)", re.DOTALL)
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-FOLDERS = ("stackway", "stackway/tools", "buildkit", "buildkit/scan", "buildkit/recipes", "releases", "pipeline")
+FOLDERS = (
+    "stackway",
+    "stackway/tools",
+    "buildkit",
+    "buildkit/scan",
+    "buildkit/recipes",
+    "releases",
+    "pipeline",
+    "pipeline/manifests",
+    "pipeline/programs",
+    "pipeline/cluster",
+    "pipeline/rollout",
+)
 MODELS = {
     "docs/reference/spec.md": (models.Service, models.Series, models.Base),
     "docs/reference/policies.md": (policy.Policy, policy.Exemptions),

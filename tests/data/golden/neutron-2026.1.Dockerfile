@@ -131,12 +131,13 @@ LABEL org.opencontainers.image.version="28.0.1"
 EXPOSE 9696
 WORKDIR /var/lib/openstack
 USER 42400:42400
-CMD ["neutron-rpc-server", "--config-file", "/etc/neutron/neutron.conf", "--config-file", "/etc/neutron/ml2_conf.ini"]
+CMD ["python3", "/etc/neutron-agent/heartbeat.py", "--config-file", "/etc/neutron/neutron.conf"]
 
 # What the image has to prove before it gets into the store; no layer of the image. A failed check is told in the report,
 # so that it stops no other image of the same build.
 FROM image AS smoke
 RUN --network=none \
+    --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron-agent/heartbeat.py,target=/etc/neutron-agent/heartbeat.py \
     --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron/ml2_conf.ini,target=/etc/neutron/ml2_conf.ini \
     --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron/neutron.conf,target=/etc/neutron/neutron.conf \
     --mount=type=bind,source=smoke/neutron-2026.1/check.sh,target=/mnt/check.sh \

@@ -150,10 +150,28 @@ def test_what_an_environment_names_must_be_there(services: dict[str, Any], messa
     assert message in caught.value.details
 
 
-def test_infrastructure_comes_before_databases_and_identity_before_the_rest(rendered: Rendered) -> None:
-    order = [stage.name for stage in rendered.stages]
-    assert order == ["namespace", "foundation", "infrastructure", "databases", "identity", "catalog", "services"]
-    assert {item["kind"] for item in rendered.stages[3].objects} == {"ConfigMap", "Job"}
+def earlier(found: Rendered, stage: str) -> set[str]:
+    """Return all stages that are ready before one begins."""
+    after = {item.name: item.after for item in found.stages}
+    names = set(after[stage])
+    while more := {name for item in names for name in after[item]} - names:
+        names |= more
+    return names
+
+
+def test_what_is_needed_is_there_before_what_needs_it(rendered: Rendered) -> None:
+    assert {"namespace", "foundation", "mariadb"} <= earlier(rendered, "keystone database")
+    assert {"keystone database", "rabbitmq", "memcached"} <= earlier(rendered, "keystone")
+    assert {"keystone address", "catalog", "placement address"} <= earlier(rendered, "nova")
+    assert earlier(rendered, "scaling") >= {"nova address", "cinder address", "neutron address"}
+    assert "glance" not in earlier(rendered, "neutron")
+
+
+def test_no_stage_waits_for_itself_or_for_what_is_not_there(rendered: Rendered) -> None:
+    names = {stage.name for stage in rendered.stages}
+    for stage in rendered.stages:
+        assert set(stage.after) <= names
+        assert stage.name not in earlier(rendered, stage.name)
 
 
 def test_grace_covers_drain_and_finish(rendered: Rendered) -> None:
