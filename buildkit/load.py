@@ -110,8 +110,9 @@ def load_containerd(
 ) -> list[str]:
     """Put images, whose blobs `open_blob` yields, into containerd; return the new names.
 
-    Each is there as `stackway.local/NAME`, for people, and as `stackway.local/REPOSITORY@DIGEST`, for pods. Raises UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is
-    not what its name says, FailedError when containerd does not have the image afterwards.
+    Each is there as `stackway.local/NAME`, for people, and as `stackway.local/REPOSITORY@DIGEST`, for pods. Raises
+    UnavailableError without containerd or ctr, ProcessFailedError when it fails, DamagedBlobError for a blob that is not
+    what its name says, FailedError when containerd does not have the image afterwards.
     """
     target = local_containerd(os.environ) if target is None else target
     there = complete_images(_containerd_check(target))
