@@ -314,14 +314,15 @@ class UpgradeCheck(Shape):
     allow: dict[Text, Text] = Field({}, description="Check title → why a warning of it is acceptable.")
 
 
+RequestPath = Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/?=&{}-]*\Z")]
+
+
 class GateRequest(Shape):
     """A real request that a new pod must answer before it may get traffic."""
 
     process: Name = Field(description="The process that is asked.")
     method: Literal["GET", "POST", "PUT", "DELETE"] = Field("GET", description="HTTP method.")
-    path: Annotated[str, _pattern(r"\A/[A-Za-z0-9._~/?=&{}-]*\Z")] = Field(
-        description="Path and query; `{project_id}` stands for the project of the token."
-    )
+    path: RequestPath = Field(description="Path and query; `{project_id}` stands for the project of the token.")
     expect: tuple[Annotated[int, Field(strict=True, ge=100, le=599)], ...] = Field(
         (200,), description="Status codes that count as an answer."
     )
@@ -329,11 +330,18 @@ class GateRequest(Shape):
 
 
 class RoundTrip(Shape):
-    """A message that goes through a worker and comes back: proof that it consumes."""
+    """What an API knows of workers because they went on telling: proof that they work, for each that a row names.
 
-    process: Name = Field(description="The process whose consuming is proved.")
-    run: Arguments = Field(description="The command that sends the message.")
-    contains: Text = Field(description="Text in its output that proves the answer.")
+    A worker is meant by a row with the name of its pod; where no row has one, any good row is proof for all.
+    """
+
+    process: Name = Field(description="The process whose work is proved.")
+    asked: Name = Field("api", description="The process of the same service that is asked, with a token.")
+    path: RequestPath = Field(description="Path and query; `{project_id}` stands for the project of the token.")
+    rows: Word = Field(description="Key of the list in the answer.")
+    name: Word = Field("host", description="Key in a row that names the worker.")
+    field: Word = Field(description="Key in a row that tells how it does.")
+    good: Word | _Flag = Field(description="Its value when all is well.")
 
 
 class Checks(Shape):
@@ -400,7 +408,7 @@ class Service(Shape):
     role: Literal["openstack", "infrastructure", "tool"] = Field(
         "openstack", description="Part of OpenStack, what OpenStack needs, or a tool."
     )
-    provides: Literal["identity", "database", "messaging", "cache", "client"] | None = Field(
+    provides: Literal["identity", "database", "messaging", "cache", "client", "monitoring"] | None = Field(
         None, description="What it is for the others in every environment; absent: nothing that they wait for."
     )
     layout: Literal["python", "system"] = Field(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MANAGER = "stackway"
 Object = dict[str, Any]
 _CORE, _APPS, _BATCH, _POLICY = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/policy/v1"
+_RIGHTS = "/apis/rbac.authorization.k8s.io/v1"
 _PATHS = {
     "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses", False),
     "Namespace": (_CORE, "namespaces", False),
@@ -29,6 +30,9 @@ _PATHS = {
     "Secret": (_CORE, "secrets", True),
     "Service": (_CORE, "services", True),
     "Pod": (_CORE, "pods", True),
+    "ServiceAccount": (_CORE, "serviceaccounts", True),
+    "Role": (_RIGHTS, "roles", True),
+    "RoleBinding": (_RIGHTS, "rolebindings", True),
     "ResourceQuota": (_CORE, "resourcequotas", True),
     "Event": (_CORE, "events", True),
     "PersistentVolumeClaim": (_CORE, "persistentvolumeclaims", True),

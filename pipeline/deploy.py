@@ -36,6 +36,9 @@ KINDS = (
     "PodDisruptionBudget",
     "HorizontalPodAutoscaler",
     "NetworkPolicy",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
 )
 _SLOW = ("Deployment", "StatefulSet", "Job")
 _PARALLEL = 8

@@ -20,7 +20,17 @@ _AGAIN = "stackway.dev/again"
 # Drawn once: what is in the cluster is what holds.
 _MADE_ONCE = frozenset({"PersistentVolumeClaim"})
 _REMOVED = frozenset(
-    {"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Service", "NetworkPolicy", "Job"}
+    {
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "Service",
+        "NetworkPolicy",
+        "Job",
+        "RoleBinding",
+        "Role",
+        "ServiceAccount",
+    }
 )
 # Their names change with their content, unless they hold what is drawn once.
 _CONTENT = frozenset({"ConfigMap", "Secret"})

@@ -98,7 +98,8 @@ def expected_of(
 
 def _processes(environment: Environment, services: Mapping[str, Service]) -> Iterator[tuple[Key, Wanted]]:
     for service in services.values():
-        asked = {request.process for request in service.checks.requests}
+        asked = {item.process for item in service.checks.requests}
+        asked |= {item.process for item in service.checks.round_trips}
         for name, process in service.processes.items():
             if environment.development or process.only == "everywhere":
                 replicas = process.replicas

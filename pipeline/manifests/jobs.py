@@ -40,7 +40,7 @@ def service_job(site: Site, configuration: Configuration, what: str, commands: I
     service = configuration.service
     listed = list(commands)
     plan = {"commands": [_command(item) for item in listed]}
-    env = [_secret_env(name, _CREDENTIAL_OF[name]) for item in listed for name in item.secret_environment]
+    env = [secret_env(name, _CREDENTIAL_OF[name]) for item in listed for name in item.secret_environment]
     env += [
         {"name": name, "value": _filled(site, service, value)}
         for item in listed
@@ -88,8 +88,8 @@ def catalog_job(site: Site) -> list[Object]:
             for entry in service.catalog
         ],
     }
-    env = [_secret_env("ADMIN_PASSWORD", "admin")]
-    env += [_secret_env(f"PASSWORD_{name.removeprefix('user.').upper()}", name) for name in users]
+    env = [secret_env("ADMIN_PASSWORD", "admin")]
+    env += [secret_env(f"PASSWORD_{name.removeprefix('user.').upper()}", name) for name in users]
     client = site.provider("client")
     temporary: Object = {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
     given = [(temporary, {"name": "tmp", "mountPath": "/tmp"})]  # noqa: S108 - a memory of its own
@@ -109,7 +109,8 @@ def _filled(site: Site, service: Service, value: str) -> str:
     return value.replace("{region}", site.environment.region).replace("{address}", address)
 
 
-def _secret_env(name: str, key: str) -> Object:
+def secret_env(name: str, key: str) -> Object:
+    """Return an environment variable that holds a credential."""
     return {"name": name, "valueFrom": {"secretKeyRef": {"name": CREDENTIALS, "key": key}}}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from buildkit.models import Service
 from pipeline.manifests import infrastructure, jobs
 from pipeline.manifests.configuration import Configuration, configuration
+from pipeline.manifests.monitoring import monitoring
 from pipeline.manifests.network import policies
 from pipeline.manifests.objects import ENVIRONMENT, Object
 from pipeline.manifests.site import Site
@@ -63,6 +64,7 @@ def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
         *(stage for service in site.services.values() for stage in _service(site, service, workloads)),
         Stage("catalog", "services find each other by it", _addresses(site, "identity"), tuple(jobs.catalog_job(site))),
         _scaling(workloads),
+        Stage("monitoring", "what is not seen is not known", ("foundation",), tuple(monitoring(site))),
     ]
     found = tuple(_placed(site, stage) for stage in stages if stage.objects)
     names = {stage.name for stage in found}
