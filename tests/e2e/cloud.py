@@ -54,8 +54,11 @@ class Cloud:
 
     def openstack(self, *words: str) -> Any:
         """Run the stock client and return what it says as data."""
-        done = run_release("client", self.name, "--", *words, "-f", "json")
-        return json.loads(done.stdout)
+        return json.loads(self.client(*words, "-f", "json"))
+
+    def client(self, *words: str) -> str:
+        """Run the stock client and return what it writes."""
+        return run_release("client", self.name, "--", *words).stdout
 
     def pods(self, service: str, process_name: str) -> list[Object]:
         """Return the pods of a process, the oldest first."""

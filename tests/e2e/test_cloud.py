@@ -8,6 +8,7 @@ import json
 import pytest
 import requests
 
+from pipeline.api import Object
 from tests.e2e.cloud import Cloud, release, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -23,14 +24,28 @@ def test_catalogue_has_every_service_of_the_release(cloud: Cloud) -> None:
 
 
 def test_image_comes_back_as_it_was(cloud: Cloud) -> None:
-    content = hashlib.sha256(b"stackway").digest() * 30_000
-    image = cloud.openstack("image", "create", "--disk-format", "raw", "--container-format", "bare", "e2e-image")
-    address = cloud.address("glance-api", f"/v2/images/{image['id']}/file")
+    # A file that is in the client's pod and that we know.
+    (content,) = [item["data"]["plan.json"] for item in cloud.api.list("ConfigMap", cloud.name)[0] if is_plan(item)]
+    form = ("--disk-format", "raw", "--container-format", "bare")
+    image = cloud.openstack("image", "create", *form, "--file", "/run/stackway/prober/plan.json", "e2e-image")
+    assert image["status"] == "active"
+    assert cloud.client("image", "save", "--file", "/dev/stdout", "e2e-image") == content
+    assert image["checksum"] == hashlib.md5(content.encode(), usedforsecurity=False).hexdigest()
+
+
+def is_plan(item: Object) -> bool:
+    return str(item["metadata"]["name"]).startswith("prober-")
+
+
+def test_large_image_comes_back_by_the_api_alone(cloud: Cloud) -> None:
+    content = hashlib.sha256(b"stackway").digest() * 100_000
     headers = {"X-Auth-Token": cloud.login[0]}
+    about = {"name": "e2e-large", "disk_format": "raw", "container_format": "bare"}
+    made = requests.post(cloud.address("glance-api", "/v2/images"), json=about, headers=headers, timeout=30).json()
+    address = cloud.address("glance-api", f"/v2/images/{made['id']}/file")
     upload = {**headers, "Content-Type": "application/octet-stream"}
     requests.put(address, content, headers=upload, timeout=60).raise_for_status()
     assert requests.get(address, headers=headers, timeout=60).content == content
-    assert cloud.openstack("image", "show", "e2e-image")["status"] == "active"
 
 
 def test_server_becomes_active_with_a_port(cloud: Cloud) -> None:
