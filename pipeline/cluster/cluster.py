@@ -92,7 +92,8 @@ def look(cluster: Cluster) -> Facts:
         exists=home.path.is_dir(),
         record=record,
         keeper=keeper,
-        owner=machine.link_owner(),
+        has_link=record is not None and machine.has_link(record.link),
+        original=_original(cluster, record) if record else "",
         down=down,
         trouble=_trouble(cluster) if keeper and record and record.complete and not down else "",
         lacks=machine.lacking_rights(),
@@ -127,6 +128,14 @@ def node_trouble(api: Api) -> str:
     conditions = {entry["type"]: entry for entry in node.content.get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready", {})
     return "" if ready.get("status") == "True" else f"the node is not ready: {ready.get('message', 'no report yet')}"
+
+
+def _original(cluster: Cluster, record: Record) -> str:
+    """Return the folder that the cluster's files were copied from: a moved one has nothing at its former place."""
+    if record.home == str(cluster.home.path):
+        return ""
+    there = read_record(Home(Path(record.home)))
+    return record.home if there and there.link == record.link else ""
 
 
 def _trouble(cluster: Cluster) -> str:

@@ -14,7 +14,6 @@ from pipeline.cluster.layout import (
     CONTEXT,
     DNS_READY_PORT,
     DOMAIN,
-    GROUP,
     INSIDE,
     NODE,
     Addresses,
@@ -47,12 +46,12 @@ class Credentials:
     key: bytes
 
 
-def texts(addresses: Addresses, runc: str, plugins: str) -> dict[str, str]:
-    """Return the files by name; `runc` is the program and `plugins` the folder of the network plugins."""
+def texts(addresses: Addresses, group: str, runc: str, plugins: str) -> dict[str, str]:
+    """Return the files by name; `group` holds the pods, `runc` is the program, `plugins` the folder of network plugins."""
     return {
         "containerd.toml": containerd(runc, plugins),
         "net.d/10-stackway.conflist": _json(network(addresses)),
-        "kubelet.json": _json(kubelet(addresses)),
+        "kubelet.json": _json(kubelet(addresses, group)),
         "kube-proxy.json": _json(proxy(addresses)),
         "Corefile": corefile(addresses),
         "resolv.conf": f"nameserver {addresses.dns}\n",
@@ -112,7 +111,7 @@ def network(addresses: Addresses) -> dict[str, Any]:
     return {"cniVersion": "0.4.0", "name": NODE, "plugins": [bridge, ports]}
 
 
-def kubelet(addresses: Addresses) -> dict[str, Any]:
+def kubelet(addresses: Addresses, group: str) -> dict[str, Any]:
     """Return the kubelet's configuration. Images come from us alone, so none is ever removed to make room."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -128,7 +127,7 @@ def kubelet(addresses: Addresses) -> dict[str, Any]:
         "tlsPrivateKeyFile": f"{KEYS}/kubelet.key",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{GROUP}",
+        "cgroupRoot": f"/{group}",
         "clusterDNS": [str(addresses.dns)],
         "clusterDomain": DOMAIN,
         "resolvConf": str(_RESOLV),

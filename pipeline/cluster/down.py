@@ -7,9 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.cluster import keeper
+from pipeline.cluster import keeper, machine
 from pipeline.cluster.cluster import Cluster, look, only_one
 from pipeline.cluster.plan import Action, Step, plan_down
+from pipeline.cluster.record import Record
 from stackway.errors import FailedError
 
 if TYPE_CHECKING:
@@ -44,9 +45,14 @@ def _carry_out(cluster: Cluster, action: Action) -> None:
         Action.FILES: lambda: _remove_files(home.path),
     }
     if record:
-        actions[Action.UNLINK] = lambda: keeper.remove_link(record.programs["ip"], record.addresses)
+        actions[Action.UNLINK] = lambda: _unlink(record)
         actions[Action.UNGROUP] = lambda: keeper.remove_groups(record.groups)
     actions[action]()
+
+
+def _unlink(record: Record) -> None:
+    with machine.alone():
+        keeper.remove_link(record)
 
 
 def _remove_files(folder: Path) -> None:

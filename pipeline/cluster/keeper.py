@@ -9,10 +9,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from pipeline.cluster.layout import INNER_LINK, LINK, Addresses, Home
-from pipeline.cluster.machine import keeper_pid
+from pipeline.cluster.layout import INNER_LINK, Addresses, Home, other_holders
+from pipeline.cluster.machine import keeper_pid, routes
+from pipeline.cluster.record import Record
 from stackway import clock, process
-from stackway.errors import FailedError
+from stackway.errors import FailedError, UnavailableError
 from stackway.process import Command
 
 _END_SECONDS = 20.0
@@ -51,27 +52,45 @@ def end_keeper(home: Home) -> None:
     wait_until(lambda: not keeper_pid(home), _END_SECONDS, f"process {pid} did not end")
 
 
-def make_link(ip: Path, addresses: Addresses, pid: int, owner: str) -> None:
+def take_network(record: Record) -> None:
+    """Make it so that nothing with an address of the cluster leaves this machine, whether the cluster runs or not.
+
+    Raises UnavailableError when another has the network by now: nobody may take two networks, or two the same.
+    """
+    ip = record.programs["ip"]
+    if others := other_holders(record.addresses.network, routes(ip)):
+        raise UnavailableError(
+            f"the network {record.network} of the local cluster is in use",
+            details="\n".join(others),
+            resolution="End what uses it, or begin anew with other addresses: `release cluster down`, then `up`.",
+        )
+    process.run(Command((str(ip), "route", "replace", "blackhole", record.network), timeout=_STEP_SECONDS))
+
+
+def make_link(record: Record, pid: int) -> None:
     """Join this machine and the world of `pid`. All that has the cluster's addresses goes there or nowhere."""
-    process.run(Command((str(ip), "-batch", "-"), stdin="\n".join(_link(addresses, pid, owner)), timeout=_STEP_SECONDS))
+    lines = "\n".join(_link(record.link, record.addresses, pid, record.home))
+    process.run(Command((str(record.programs["ip"]), "-batch", "-"), stdin=lines, timeout=_STEP_SECONDS))
 
 
-def _link(addresses: Addresses, pid: int, owner: str) -> list[str]:
+def _link(name: str, addresses: Addresses, pid: int, owner: str) -> list[str]:
     return [
-        f"route replace blackhole {addresses.network}",
-        f"link add {LINK} type veth peer name {INNER_LINK} netns {pid}",
-        f"link set {LINK} alias {owner[:255]}",
-        f"address add {addresses.host}/30 dev {LINK}",
-        f"link set {LINK} up",
+        f"link add {name} type veth peer name {INNER_LINK} netns {pid}",
+        f"link set {name} alias {owner[:255]}",
+        f"address add {addresses.host}/30 dev {name}",
+        f"link set {name} up",
         f"route replace {addresses.pods} via {addresses.node}",
         f"route replace {addresses.services} via {addresses.node}",
     ]
 
 
-def remove_link(ip: Path, addresses: Addresses) -> None:
-    """Remove link and routes; what is not there any more is no error."""
-    for arguments in (("link", "delete", LINK), ("route", "delete", "blackhole", str(addresses.network))):
-        process.run(Command((str(ip), *arguments), timeout=_STEP_SECONDS), check=False)
+def remove_link(record: Record) -> None:
+    """Remove link and routes; what is not there any more is no error, and a network that another has by now stays his."""
+    ip = record.programs["ip"]
+    process.run(Command((str(ip), "link", "delete", record.link), timeout=_STEP_SECONDS), check=False)
+    if not other_holders(record.addresses.network, routes(ip)):
+        delete = (str(ip), "route", "delete", "blackhole", record.network)
+        process.run(Command(delete, timeout=_STEP_SECONDS), check=False)
 
 
 def make_groups(groups: Iterable[str]) -> None:

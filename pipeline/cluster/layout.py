@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where everything of the local cluster is: its files outside and inside, its addresses and its ports. Pure."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
@@ -10,9 +11,7 @@ from pathlib import Path, PurePosixPath
 from stackway.errors import UnavailableError
 
 NODE = "stackway"
-LINK = "stackway0"
 INNER_LINK = "eth0"
-GROUP = "stackway-cluster"
 DOMAIN = "cluster.local"
 CONTEXT = "stackway-local"
 
@@ -33,6 +32,21 @@ class Home:
     """The folder of the cluster as the machine sees it. Everything that lasts longer than its processes is below."""
 
     path: Path
+
+    @property
+    def mark(self) -> str:
+        """What tells the cluster's traces outside from those of others on the same machine."""
+        return hashlib.sha256(str(self.path).encode()).hexdigest()[:8]
+
+    @property
+    def link(self) -> str:
+        """The name of this machine's end of the link; the kernel takes 15 characters at most."""
+        return f"sw-{self.mark}"
+
+    @property
+    def group(self) -> str:
+        """The name of the control groups."""
+        return f"stackway-{self.mark}"
 
     @property
     def record(self) -> Path:
@@ -150,6 +164,15 @@ def choose_addresses(routes: Mapping[str, str]) -> Addresses:
         "no network is free for the local cluster",
         details="\n".join(f"{network}: {_holders(network, taken)}" for network in networks),
         resolution="End what uses one of them, or use a cluster elsewhere by its kubeconfig.",
+    )
+
+
+def other_holders(network: IPv4Network, routes: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the routes of others that lead into a network of ours; that nothing leaves it is a route of ours."""
+    return tuple(
+        f"{other} by {holder}"
+        for other, holder in routes.items()
+        if other != "default" and holder != "blackhole" and network.overlaps(IPv4Network(other, strict=False))
     )
 
 

@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks at this machine: routes, links, rights, room, and whether a recorded process is still that one. Changes nothing."""
 
+import fcntl
 import json
 import os
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.layout import LINK, Home
+from pipeline.cluster.layout import Home
 from stackway import process
 from stackway.process import Command
 
@@ -84,13 +88,20 @@ def routes(ip: Path | str) -> dict[str, str]:
     return found
 
 
-def link_owner() -> str | None:
-    """Return whose the link of a local cluster on this machine is (the cluster's folder), None when there is none."""
-    folder = Path("/sys/class/net") / LINK
-    try:
-        return (folder / "ifalias").read_text().strip()
-    except OSError:
-        return "" if folder.exists() else None
+def has_link(name: str) -> bool:
+    """Return whether this machine has a link of that name."""
+    return any(name == other for _, other in socket.if_nameindex())
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Hold this machine's network while a cluster takes its addresses: no two take the same.
+
+    The lock is one on the network itself, so it is the same for everybody who sees its routes, and no file of it stays.
+    """
+    with Path("/proc/self/ns/net").open("rb") as network:
+        fcntl.flock(network, fcntl.LOCK_EX)
+        yield
 
 
 def lacking_rights() -> tuple[str, ...]:

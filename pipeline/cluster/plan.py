@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pipeline.cluster.layout import LINK
 from pipeline.cluster.record import Record
 from stackway.errors import FailedError, StackwayError, UnavailableError
 
@@ -17,7 +16,9 @@ LEAST_FREE = 4 * 10**9
 class Action(StrEnum):
     """One thing that `up` or `down` can do."""
 
+    PROGRAMS = "programs"
     END = "end"
+    ADDRESSES = "addresses"
     KEYS = "keys"
     CONFIGURATION = "configuration"
     GROUPS = "groups"
@@ -41,31 +42,28 @@ class Step:
 
 @dataclass(frozen=True)
 class Facts:
-    """What decides: whose link is there, what is recorded, which processes run, and what this process may do."""
+    """What decides: what is recorded, whether its link is there, which processes run, what this process may do.
+
+    `original` is the folder that this one was copied from while that one's cluster was there; empty when it was not.
+    """
 
     home: str
     exists: bool
     record: Record | None
     keeper: int
-    owner: str | None
+    has_link: bool
+    original: str = ""
     down: tuple[str, ...] = ()
     trouble: str = ""
     lacks: tuple[str, ...] = ()
     free: int = LEAST_FREE
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether another checkout's cluster runs on this machine."""
-        if self.owner is None:
-            return False
-        return self.owner != self.home and (bool(self.owner) or self.record is None)
 
 
 def plan_up(facts: Facts) -> tuple[Step, ...]:
     """Return the steps, none when all is well. Raises UnavailableError or FailedError when this machine cannot."""
     if problem := _obstacle(facts):
         raise problem
-    if facts.record and facts.keeper and facts.owner is not None:
+    if facts.record and facts.keeper and facts.has_link:
         return tuple(_repair(facts, facts.record))
     return tuple(_start(facts))
 
@@ -82,11 +80,11 @@ def _obstacle(facts: Facts) -> StackwayError | None:
             details=f"missing: {', '.join(facts.lacks)}",
             resolution="Run as root of the machine itself, or use a cluster elsewhere by its kubeconfig.",
         )
-    if facts.is_foreign:
+    if facts.original:
         return UnavailableError(
-            "another local cluster runs on this machine",
-            details=f"the link {LINK} belongs to {facts.owner or 'somebody else'}",
-            resolution="Use that one, or end it by `release cluster down` in its checkout: one machine has one.",
+            "this is a copy of the local cluster of another folder",
+            details=f"{facts.home} is a copy of {facts.original}",
+            resolution="`release cluster down` here removes the copy only; then `up` makes a cluster of this folder's own.",
         )
     if facts.free < LEAST_FREE and not facts.keeper:
         return FailedError(
@@ -114,8 +112,12 @@ def _start(facts: Facts) -> Iterator[Step]:
         why = "it was started without its link: the last start was not finished"
     elif facts.record:
         why = "its processes are gone: the machine was restarted, or somebody ended them"
+    yield Step(Action.PROGRAMS, "what this machine has not is brought")
     if facts.keeper or facts.record:
         yield Step(Action.END, why)
+    yield Step(
+        Action.ADDRESSES, "kept from the last start" if facts.record else "the first network that nobody here uses"
+    )
     yield Step(Action.KEYS, "kept while they are good for the addresses and for two months more")
     yield Step(Action.CONFIGURATION, "follows the addresses and programs")
     yield Step(Action.GROUPS, "the kubelet puts the pods below one control group of ours")
@@ -127,11 +129,14 @@ def _start(facts: Facts) -> Iterator[Step]:
 
 
 def _remove(facts: Facts) -> Iterator[Step]:
+    if facts.original:
+        yield Step(Action.FILES, f"everything in {facts.home} is a copy; the cluster of {facts.original} stays")
+        return
     if facts.keeper:
         yield Step(Action.END, f"process {facts.keeper} keeps the cluster; all in its namespaces ends with it")
     if facts.record:
-        if not facts.is_foreign:
-            yield Step(Action.UNLINK, f"the link {LINK} and the routes of {facts.record.network} are recorded as made")
+        link, network = facts.record.link, facts.record.network
+        yield Step(Action.UNLINK, f"the link {link} and the routes of {network} are recorded as made")
         yield Step(Action.UNGROUP, f"{len(facts.record.groups)} control groups are recorded as made")
     if facts.exists:
         yield Step(Action.FILES, f"everything in {facts.home} is the cluster's")

@@ -13,7 +13,6 @@ from pipeline.cluster.layout import (
     CONTAINERD_SOCKET,
     DOMAIN,
     ETCD,
-    GROUP,
     INNER_LINK,
     INSIDE,
     METRICS_PORT,
@@ -280,11 +279,11 @@ def containerd_outside(keeper: int) -> str:
     return f"/proc/{keeper}/root{CONTAINERD_SOCKET}"
 
 
-def group_folders(root: Path) -> tuple[Path, ...]:
-    """Return the control groups to make below `root`: one in each tree of version 1 that is mounted, or the one of 2."""
+def group_folders(root: Path, name: str) -> tuple[Path, ...]:
+    """Return the control groups called `name` to make below `root`: one in each tree of version 1, or the one of 2."""
     if (root / "cgroup.controllers").is_file():
-        return (root / GROUP,)
-    return tuple(sorted(tree / GROUP for tree in root.iterdir() if (tree / "cgroup.procs").is_file()))
+        return (root / name,)
+    return tuple(sorted(tree / name for tree in root.iterdir() if (tree / "cgroup.procs").is_file()))
 
 
 def inside(path: Path, home: Home) -> PurePosixPath:

@@ -12,13 +12,17 @@ from stackway.errors import WrongInputError
 from stackway.files import read_json, write_json
 
 _SCHEMA = 1
+# Of clusters that were started when a machine could have but one.
+_FORMER_LINK = "stackway0"
 
 
 @dataclass(frozen=True)
 class Record:
-    """The network, the control groups and the programs of a cluster; `complete` once it was up with all it starts with."""
+    """The network, link, control groups and programs of a cluster, and where it is; `complete` once it was wholly up."""
 
+    home: str
     network: str
+    link: str
     groups: tuple[str, ...]
     tools: Mapping[str, str] = field(default_factory=dict)
     complete: bool = False
@@ -27,6 +31,11 @@ class Record:
     def addresses(self) -> Addresses:
         """The cluster's addresses."""
         return Addresses(IPv4Network(self.network))
+
+    @property
+    def group(self) -> str:
+        """The name that all control groups have."""
+        return Path(self.groups[0]).name
 
     @property
     def programs(self) -> dict[str, Path]:
@@ -42,12 +51,19 @@ def read_record(home: Home) -> Record | None:
     try:
         groups = tuple(str(group) for group in content["groups"])
         IPv4Network(content["network"])
-        return Record(content["network"], groups, dict(content["tools"]), bool(content["complete"]))
+        return Record(
+            home=str(content.get("home", home.path)),
+            network=content["network"],
+            link=str(content.get("link", _FORMER_LINK)),
+            groups=groups,
+            tools=dict(content["tools"]),
+            complete=bool(content["complete"]),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise WrongInputError(
             "the record of the local cluster cannot be read",
             details=f"{home.record}: {error}",
-            resolution="End the process named keeper by hand, remove the link stackway0 and that folder.",
+            resolution=f"End the process that {home.keeper.name} names, remove the link {home.link} and that folder.",
         ) from error
 
 

@@ -5,7 +5,9 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 from pipeline.cluster import configuration, keeper, machine
@@ -28,6 +30,13 @@ TOOLS = ("kubernetes", "metrics-server")
 _GROUP_ROOT = Path("/sys/fs/cgroup")
 _READY_SECONDS = 120.0
 _POLL_SECONDS = 0.05
+# From the choice of addresses until they show as this cluster's, no other may choose.
+_ALONE = frozenset(
+    {
+        *(Action.END, Action.ADDRESSES, Action.KEYS, Action.CONFIGURATION),
+        *(Action.GROUPS, Action.WORLD, Action.LINK),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -46,16 +55,18 @@ def plan(cluster: Cluster) -> tuple[Step, ...]:
 def up(cluster: Cluster) -> Outcome:
     """Start the cluster or mend it, and return when it takes pods.
 
-    Raises UnavailableError when the machine cannot run one or another checkout's runs on it, FailedError when a part of it
-    does not start, with the end of that part's log.
+    Raises UnavailableError when the machine cannot run one, FailedError when a part of it does not start, with the end of
+    that part's log.
     """
     with only_one(cluster), disk_errors("the local cluster cannot be started"):
         steps = plan(cluster)
         if not steps:
             return Outcome(())
         run = _Up(cluster)
-        for step in steps:
-            run.do(step)
+        for is_alone, some in groupby(steps, key=lambda step: step.action in _ALONE):
+            with machine.alone() if is_alone else nullcontext():
+                for step in some:
+                    run.do(step)
         return Outcome(steps, run.seconds)
 
 
@@ -69,7 +80,9 @@ class _Up:
         self._tools: dict[str, Path] = {}
         self._record = cluster.record
         self._actions: dict[Action, Callable[[], None]] = {
+            Action.PROGRAMS: self._programs,
             Action.END: self._end,
+            Action.ADDRESSES: self._addresses,
             Action.KEYS: self._keys,
             Action.CONFIGURATION: self._configuration,
             Action.GROUPS: self._groups,
@@ -82,15 +95,9 @@ class _Up:
 
     @property
     def record(self) -> Record:
-        """The record, made (and written) first where there is none."""
+        """What is recorded. Raises LookupError in the steps before ADDRESSES, which do without."""
         if self._record is None:
-            self._tools = provide_all(TOOLS, self.cluster.cache, self.cluster.reporter)
-            network = choose_addresses(machine.routes(self._tools["ip"])).network
-            groups = tuple(str(folder) for folder in group_folders(_GROUP_ROOT))
-            self._record = Record(str(network), groups, {name: str(path) for name, path in self._tools.items()})
-            self.home.path.mkdir(parents=True, exist_ok=True)
-            self.home.path.chmod(0o700)
-            write_record(self.home, self._record)
+            raise LookupError(Action.ADDRESSES)
         return self._record
 
     def do(self, step: Step) -> None:
@@ -100,15 +107,30 @@ class _Up:
         self._actions[step.action]()
         self.seconds[step.action.value] = round(clock.monotonic() - started, 3)
 
+    def _programs(self) -> None:
+        self._tools = provide_all(TOOLS, self.cluster.cache, self.cluster.reporter)
+
     def _end(self) -> None:
         keeper.end_keeper(self.home)
         if self._record:
-            keeper.remove_link(self._record.programs["ip"], self._record.addresses)
+            keeper.remove_link(self._record)
+
+    def _addresses(self) -> None:
+        self._record = replace(
+            self._record or self._new_record(),
             # Programs may have moved since; the addresses stay, for people have the kubeconfig.
-            self._tools = provide_all(TOOLS, self.cluster.cache, self.cluster.reporter)
-            tools = {name: str(path) for name, path in self._tools.items()}
-            self._record = replace(self._record, tools=tools, complete=False)
-            write_record(self.home, self._record)
+            tools={name: str(path) for name, path in self._tools.items()},
+            complete=False,
+        )
+        self.home.path.mkdir(parents=True, exist_ok=True)
+        self.home.path.chmod(0o700)
+        write_record(self.home, self._record)
+        keeper.take_network(self._record)
+
+    def _new_record(self) -> Record:
+        network = choose_addresses(machine.routes(self._tools["ip"])).network
+        groups = tuple(str(folder) for folder in group_folders(_GROUP_ROOT, self.home.group))
+        return Record(str(self.home.path), str(network), self.home.link, groups)
 
     def _keys(self) -> None:
         from pipeline.cluster.certificates import make_certificates, need_renewal
@@ -120,7 +142,8 @@ class _Up:
 
     def _configuration(self) -> None:
         tools, addresses = self.record.programs, self.record.addresses
-        for name, text in configuration.texts(addresses, str(tools["runc"]), str(tools["cni-plugins"].parent)).items():
+        plugins = str(tools["cni-plugins"].parent)
+        for name, text in configuration.texts(addresses, self.record.group, str(tools["runc"]), plugins).items():
             path = self.home.config / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
@@ -146,7 +169,7 @@ class _Up:
         self._pid = keeper.start_keeper(self.home, self.record.programs["keeper"])
 
     def _link(self) -> None:
-        keeper.make_link(self.record.programs["ip"], self.record.addresses, self._pid, str(self.home.path))
+        keeper.make_link(self.record, self._pid)
 
     def _api(self) -> None:
         # A question that nobody hears, because the link is not up yet, is soon asked again.
