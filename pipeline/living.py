@@ -59,6 +59,21 @@ def watch(session: Session, view: View, seen: Callable[[Condition], None]) -> Co
     return last
 
 
+def wait(session: Session, view: View, seconds: float) -> Condition:
+    """Return an environment's condition once it is healthy, or as it is after `seconds`; tell meanwhile what is missing."""
+    deadline = clock.monotonic() + seconds
+    with Watching(view.api, view.namespace, WATCHED) as watching:
+        while True:
+            changes = watching.changes
+            condition = _look(view, watching)
+            left = deadline - clock.monotonic()
+            if condition.verdict is Verdict.HEALTHY or left <= 0:
+                return condition
+            session.reporter.task("status", telling.headline(condition))
+            watching.wait(changes, min(left, _BEAT_SECONDS))
+            clock.sleep(min(left, _PAUSE_SECONDS))
+
+
 def _conditions(view: View, watching: Watching, first: Condition) -> Iterator[Condition]:
     """Yield the condition now, and then whenever something has changed or a beat has passed."""
     yield first

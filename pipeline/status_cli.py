@@ -16,7 +16,11 @@ def _configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "environment", nargs="?", metavar="ENV", help="the environment; left out: all whose cluster can be reached"
     )
-    parser.add_argument("--watch", action="store_true", help="go on and show each change, until Ctrl-C")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--watch", action="store_true", help="go on and show each change, until Ctrl-C")
+    choice.add_argument(
+        "--wait", metavar="SECONDS", type=float, help="return as soon as it is healthy; fail when it is not by then"
+    )
     parser.add_argument("--page", metavar="FILE", help="write it as an HTML page too")
 
 
@@ -34,7 +38,12 @@ def _status(session: Session) -> ExitCode:
     from pipeline.diagnosis import diagnose
     from pipeline.telling import report
 
-    condition = diagnose(sight_of(view, objects_now(view)))
+    if arguments.wait is not None:
+        from pipeline.living import wait
+
+        condition = wait(session, view, arguments.wait)
+    else:
+        condition = diagnose(sight_of(view, objects_now(view)))
     _write_page(session, condition)
     session.show(condition.to_dict(), *report(condition))
     return _code([condition])
@@ -58,9 +67,9 @@ def _all(session: Session) -> ExitCode:
     from pipeline.telling import overview
     from releases.opening import open_environments
 
-    if session.arguments.watch or session.arguments.page:
+    if session.arguments.watch or session.arguments.page or session.arguments.wait is not None:
         raise WrongInputError(
-            "--watch and --page are about one environment", resolution="Name it: `release status ENV --watch`."
+            "--watch, --wait and --page are about one environment", resolution="Name it: `release status ENV --watch`."
         )
     found = []
     for name in open_environments(session).names():
