@@ -3,8 +3,9 @@
 """The commands `release cluster …`: a Kubernetes of this checkout's own, for those who have none. Arguments in, results out."""
 
 import argparse
+import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from stackway.commands import Command, Group, Session
 from stackway.console import Table
@@ -13,6 +14,7 @@ from stackway.errors import ExitCode, StackwayError
 if TYPE_CHECKING:
     from pipeline.cluster.cluster import Cluster
     from pipeline.cluster.plan import Step
+    from pipeline.cluster.up import Outcome
 
 
 def _configure_dry(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +46,20 @@ def _up(session: Session) -> ExitCode:
         "seconds": done.seconds,
         "kubeconfig": str(cluster.kubeconfig),
     }
-    took = sum(done.seconds.values())
-    told = f"the cluster takes pods after {took:.1f} s" if done.steps else "the cluster runs, and all is well"
-    session.show(value, f"{told}\nexport KUBECONFIG={cluster.kubeconfig}")
+    session.show(value, *_told(done), _use(cluster))
     return ExitCode.DONE
+
+
+def _told(done: "Outcome") -> "tuple[Table | str, ...]":
+    if not done.steps:
+        return ("the cluster runs, and all is well; nothing was done",)
+    rows = [(str(step.action), f"{done.seconds[step.action]:.2f}", step.reason) for step in done.steps]
+    took = sum(done.seconds.values())
+    return Table(("STEP", "SECONDS", "WHY"), rows, ("SECONDS",)), f"the cluster takes pods after {took:.1f} s"
+
+
+def _use(cluster: "Cluster") -> str:
+    return f"export KUBECONFIG={cluster.kubeconfig}\n{cluster.home.kubectl} get pods --all-namespaces"
 
 
 def _planned(session: Session, steps: "tuple[Step, ...]") -> ExitCode:
@@ -70,27 +82,14 @@ def _down(session: Session) -> ExitCode:
 
 
 def _status(session: Session) -> ExitCode:
-    from pipeline.cluster.cluster import node_trouble, programs_now
+    from pipeline.cluster.cluster import programs_now
 
     cluster = _open(session)
     programs = programs_now(cluster)
     if not programs:
         session.show({"running": False}, "the cluster does not run; `release cluster up` starts it")
         return ExitCode.FAILED
-    try:
-        trouble = node_trouble(cluster.api())
-    except StackwayError as error:
-        trouble = error.brief
-    rows = [
-        (
-            name,
-            str(entry["pid"] or "down"),
-            datetime.fromtimestamp(entry["since"], UTC).strftime("%H:%M:%S") if entry["since"] else entry["ended"],
-            str(entry["starts"]),
-            f"{entry['memory'] / 1e6:.0f} MB",
-        )
-        for name, entry in programs.items()
-    ]
+    trouble, addresses = _trouble(cluster), cluster.running().addresses
     down = [name for name, entry in programs.items() if not entry["pid"]]
     total = sum(entry["memory"] for entry in programs.values())
     is_well = not trouble and not down
@@ -101,14 +100,50 @@ def _status(session: Session) -> ExitCode:
         "programs": programs,
         "memory": total,
         "kubeconfig": str(cluster.kubeconfig),
+        "api": addresses.api,
+        "pods": str(addresses.pods),
+        "services": str(addresses.services),
     }
     told = "the node takes pods" if is_well else trouble or f"{', '.join(down)} down; `release cluster up` mends it"
-    session.show(
-        value,
-        Table(("PROGRAM", "PID", "SINCE (UTC)", "STARTS", "MEMORY"), rows, ("PID", "STARTS", "MEMORY")),
-        f"{told}; {total / 1e6:.0f} MB in all\nexport KUBECONFIG={cluster.kubeconfig}",
-    )
+    where = f"API {addresses.api}, pods {addresses.pods}, services {addresses.services}"
+    session.show(value, _programs(programs), f"{told}; {total / 1e6:.0f} MB in all\n{where}\n{_use(cluster)}")
     return ExitCode.DONE if is_well else ExitCode.FAILED
+
+
+def _trouble(cluster: "Cluster") -> str:
+    from pipeline.cluster.cluster import node_trouble
+
+    try:
+        return node_trouble(cluster.api())
+    except StackwayError as error:
+        return error.brief
+
+
+def _programs(programs: dict[str, dict[str, Any]]) -> Table:
+    rows = [
+        (
+            name,
+            str(entry["pid"] or "down"),
+            datetime.fromtimestamp(entry["since"], UTC).strftime("%d %b %H:%M:%S") if entry["pid"] else entry["ended"],
+            str(entry["starts"]),
+            f"{entry['memory'] / 1e6:.0f} MB",
+        )
+        for name, entry in programs.items()
+    ]
+    return Table(("PROGRAM", "PID", "SINCE (UTC)", "STARTS", "MEMORY"), rows, ("PID", "STARTS", "MEMORY"))
+
+
+def _configure_kubectl(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="WORD", help="what kubectl is told; write `--` before it")
+
+
+def _kubectl(session: Session) -> NoReturn:
+    cluster = _open(session)
+    cluster.running()
+    session.reporter.close()
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    # This program becomes kubectl: it has the terminal, the input and the signals for itself.
+    os.execve(cluster.home.kubectl, ("kubectl", *session.arguments.words), environment)  # noqa: S606 - an argument list
 
 
 CLUSTER = Group(
@@ -117,6 +152,7 @@ CLUSTER = Group(
     (
         Command("up", "start it, or mend it; nothing when all is well", _up, _configure_dry),
         Command("status", "show what of it runs", _status),
+        Command("kubectl", "ask or change it by a kubectl that fits", _kubectl, _configure_kubectl),
         Command("down", "end it and remove all of it", _down, _configure_dry),
     ),
     standard="status",
