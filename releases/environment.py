@@ -171,16 +171,19 @@ class External(Shape):
     database: ExternalDatabase | None = None
     messaging: ExternalMessaging | None = None
     cache: ExternalCache | None = None
+    monitoring: _Flag = Field(
+        default=False, description="The cluster's own Prometheus scrapes the prober, so none of ours runs."
+    )
 
     @property
     def kinds(self) -> frozenset[str]:
         """What is provided from outside, in the words of a spec's `provides`."""
-        return frozenset(name for name, value in self if value is not None)
+        return frozenset(name for name, value in self if value)
 
     @property
     def ports(self) -> tuple[int, ...]:
         """The ports that pods must reach outside of their namespace."""
-        return tuple(sorted({value.port for _, value in self if value is not None}))
+        return tuple(sorted({item.port for item in (self.database, self.messaging, self.cache) if item}))
 
 
 class ProcessChanges(Shape):
