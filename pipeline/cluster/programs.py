@@ -4,7 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline.cluster.configuration import CONFIG, DATA, KEYS, kubeconfig_path, tunable_mounts
@@ -120,30 +120,14 @@ def _files(home: Home) -> list[tuple[str, ...]]:
 
 def _network(addresses: Addresses, tools: Mapping[str, Path]) -> list[tuple[str, ...]]:
     """Return what makes the node's end of the link. It has no route to anywhere else, and hears only this machine."""
-    ip, iptables = str(tools["ip"]), str(tools["iptables"])
+    ip = str(tools["ip"])
+    only_ours = (str(tools["iptables"]), "-w", "-t", "mangle", "-A", "PREROUTING", "-i", INNER_LINK)
     return [
         (ip, "link", "set", "lo", "up"),
         (ip, "address", "add", f"{addresses.node}/30", "dev", INNER_LINK),
         (ip, "link", "set", INNER_LINK, "up"),
         ("/bin/sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"),
-        *(
-            (
-                iptables,
-                "-w",
-                "-t",
-                "mangle",
-                "-A",
-                chain,
-                "-i",
-                INNER_LINK,
-                "!",
-                "-s",
-                str(addresses.host),
-                "-j",
-                "DROP",
-            )
-            for chain in ("PREROUTING",)
-        ),
+        (*only_ours, "!", "-s", str(addresses.host), "-j", "DROP"),
     ]
 
 
@@ -284,8 +268,3 @@ def group_folders(root: Path, name: str) -> tuple[Path, ...]:
     if (root / "cgroup.controllers").is_file():
         return (root / name,)
     return tuple(sorted(tree / name for tree in root.iterdir() if (tree / "cgroup.procs").is_file()))
-
-
-def inside(path: Path, home: Home) -> PurePosixPath:
-    """Return the path inside of a file in the cluster's folder."""
-    return INSIDE / path.relative_to(home.path).as_posix()
