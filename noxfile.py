@@ -50,10 +50,18 @@ def scan(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests: unit, then integration with real tools, builder and images"""
+    """Run all tests: unit, integration with real tools, builder and images, and a real cloud on a real cluster"""
     install(session, "tests")
     session.run("pytest", "-n", "auto", "tests/unit", *session.posargs)
     session.run("pytest", "tests/integration", *session.posargs)
+    session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session(default=False)
+def e2e(session: nox.Session) -> None:
+    """Run the tests of a real cloud on a real cluster alone: it is deployed, used, and broken on purpose"""
+    install(session, "tests")
+    session.run("pytest", "tests/e2e", *session.posargs)
 
 
 @nox.session

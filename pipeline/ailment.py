@@ -79,6 +79,8 @@ def ended(state: Object) -> Ailment:
             f"its program cannot be started (exit code {code}){said}",
             "The command is not in the image, or not executable: check `command` in the service's spec.",
         )
+    if reason == "Unknown":
+        return Ailment("it ended with its node, or with the node's container runtime", "Look at the node.")
     if code == 0:
         return Ailment(f"it ended by itself (exit code 0){said}", "A process of a service must not end: read its log.")
     if code > _SIGNALLED:
