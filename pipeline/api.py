@@ -69,6 +69,15 @@ class Api:
         path = _path(item["kind"], metadata.get("namespace", ""), metadata["name"])
         return self._ask(_Question("PATCH", path, query, item, _APPLY))
 
+    def create(self, item: Object) -> bool:
+        """Make an object that nobody may have made before; return whether it was us. Raises RefusedByClusterError."""
+        path = _path(item["kind"], item["metadata"].get("namespace", ""))
+        try:
+            self._ask(_Question("POST", path, {"fieldManager": MANAGER}, item, "application/json"))
+        except _ConflictError:
+            return False
+        return True
+
     def get(self, kind: str, name: str, namespace: str = "") -> Object | None:
         """Return an object, None when it is not there."""
         try:
@@ -227,6 +236,10 @@ class _NotFoundError(FailedError):
     pass
 
 
+class _ConflictError(FailedError):
+    pass
+
+
 def open_api(kubeconfig: str | None, context: str | None) -> Api:
     """Return the cluster of a kubeconfig's context. Raises WrongInputError when there is no such."""
     from kubernetes import config
@@ -264,6 +277,8 @@ def _complaint(answer: Any, question: str) -> FailedError:
     details = f"{question}\n{answer.status} {answer.reason}: {said}"[:1000]
     if answer.status == HTTPStatus.NOT_FOUND:
         return _NotFoundError("it is not there", details=details)
+    if answer.status == HTTPStatus.CONFLICT:
+        return _ConflictError("somebody else was first", details=details, resolution="Look again, then decide anew.")
     return RefusedByClusterError(
         "the cluster refuses", details=details, resolution="Mend what it names; nothing of this object was changed."
     )

@@ -5,7 +5,9 @@
 import http.client
 import json
 import ssl
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,12 @@ class Answer:
 
 
 class Api:
-    """One connection to the API with the administrator's certificate. Not for threads."""
+    """The API, asked with the administrator's certificate; each question has a connection of its own."""
 
     def __init__(self, host: str, port: int, keys: Path, seconds: float = _SECONDS) -> None:
         context = ssl.create_default_context(cafile=str(keys / "ca.crt"))
         context.load_cert_chain(keys / "admin.crt", keys / "admin.key")
-        self._connection = http.client.HTTPSConnection(host, port, timeout=seconds, context=context)
+        self._open = partial(http.client.HTTPSConnection, host, port, timeout=seconds, context=context)
 
     def get(self, path: str) -> Answer:
         """Return what is at `path`. Raises UnavailableError when nobody answers."""
@@ -56,12 +58,11 @@ class Api:
 
     def _ask(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Answer:
         try:
-            self._connection.request(method, path, body, headers or _JSON)
-            response = self._connection.getresponse()
-            content = response.read()
+            with closing(self._open()) as connection:
+                connection.request(method, path, body, headers or _JSON)
+                response = connection.getresponse()
+                content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            # A connection that has failed is never used again; the next question opens another.
-            self._connection.close()
             raise UnavailableError(
                 "the cluster's API does not answer",
                 details=f"{method} {path}: {error}",
@@ -72,14 +73,12 @@ class Api:
 
 def plain_ready(host: str, port: int, path: str) -> bool:
     """Return whether a plain HTTP address answers with 200."""
-    connection = http.client.HTTPConnection(host, port, timeout=1.0)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
+        with closing(http.client.HTTPConnection(host, port, timeout=1.0)) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
-    finally:
-        connection.close()
 
 
 def _parsed(content: bytes) -> Any:
