@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from buildkit.store import Store
+from pipeline.cluster.machine import lacking_rights
 from stackway import process
 from stackway.process import Command
 from tests.integration.builder import REPOSITORY, TinyCheckout, private_cache, tiny_checkout
@@ -30,13 +31,21 @@ def lack_of_engine() -> str:
     return "" if capabilities & _SYS_ADMIN else "needs the right to mount: this root is one without CAP_SYS_ADMIN"
 
 
+def lack_of_cluster() -> str:
+    """Return why no local cluster can run here, nothing when one can."""
+    lacks = lacking_rights() if sys.platform == "linux" else (f"Linux, this is {sys.platform}",)
+    return f"needs a machine that can run a cluster; missing: {', '.join(lacks)}" if lacks else ""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs an engine where none can run; in CI that is a failure, for nobody reads what was skipped there."""
-    if item.get_closest_marker("engine") and (lack := lack_of_engine()):
-        if os.environ.get("CI") == "true":
+    lacks = {"engine": lack_of_engine, "cluster": lack_of_cluster}
+    for lack in (lacks[name]() for name in lacks if item.get_closest_marker(name)):
+        if lack and os.environ.get("CI") == "true":
             pytest.fail(lack, pytrace=False)
-        pytest.skip(lack)
+        if lack:
+            pytest.skip(lack)
 
 
 @pytest.fixture(scope="session")
