@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from stackway.commands import Command, Group, Session
 from stackway.console import Table
-from stackway.errors import ExitCode, StackwayError
+from stackway.errors import ExitCode
 
 if TYPE_CHECKING:
     from pipeline.cluster.cluster import Cluster
@@ -82,21 +82,21 @@ def _down(session: Session) -> ExitCode:
 
 
 def _status(session: Session) -> ExitCode:
-    from pipeline.cluster.cluster import programs_now
+    from pipeline.cluster.cluster import programs_now, trouble
 
     cluster = _open(session)
     programs = programs_now(cluster)
     if not programs:
         session.show({"running": False}, "the cluster does not run; `release cluster up` starts it")
         return ExitCode.FAILED
-    trouble, addresses = _trouble(cluster), cluster.running().addresses
+    problem, addresses = trouble(cluster), cluster.running().addresses
     down = [name for name, entry in programs.items() if not entry["pid"]]
     total = sum(entry["memory"] for entry in programs.values())
-    is_well = not trouble and not down
+    is_well = not problem and not down
     value = {
         "running": True,
         "healthy": is_well,
-        "trouble": trouble,
+        "trouble": problem,
         "programs": programs,
         "memory": total,
         "kubeconfig": str(cluster.kubeconfig),
@@ -104,19 +104,10 @@ def _status(session: Session) -> ExitCode:
         "pods": str(addresses.pods),
         "services": str(addresses.services),
     }
-    told = "the node takes pods" if is_well else trouble or f"{', '.join(down)} down; `release cluster up` mends it"
+    told = "the node takes pods" if is_well else problem or f"{', '.join(down)} down; `release cluster up` mends it"
     where = f"API {addresses.api}, pods {addresses.pods}, services {addresses.services}"
     session.show(value, _programs(programs), f"{told}; {total / 1e6:.0f} MB in all\n{where}\n{_use(cluster)}")
     return ExitCode.DONE if is_well else ExitCode.FAILED
-
-
-def _trouble(cluster: "Cluster") -> str:
-    from pipeline.cluster.cluster import node_trouble
-
-    try:
-        return node_trouble(cluster.api())
-    except StackwayError as error:
-        return error.brief
 
 
 def _programs(programs: dict[str, dict[str, Any]]) -> Table:

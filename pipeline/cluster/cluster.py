@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def look(cluster: Cluster) -> Facts:
         has_link=record is not None and machine.has_link(record.link),
         original=_original(cluster, record) if record else "",
         down=down,
-        trouble=_trouble(cluster) if keeper and record and record.complete and not down else "",
+        trouble=trouble(cluster) if keeper and record and record.complete and not down else "",
         lacks=machine.lacking_rights(),
         free=machine.free_bytes(home.path),
     )
@@ -120,13 +121,18 @@ def programs_now(cluster: Cluster) -> dict[str, dict[str, Any]]:
     return found
 
 
-def node_trouble(api: Api) -> str:
-    """Return why the node cannot take pods, nothing when it can. Raises UnavailableError without an API."""
+def node_trouble(api: Api, begun: int) -> str:
+    """Return why the node cannot take pods, nothing when it can. Raises UnavailableError without an API.
+
+    What was reported before the kubelet was last started (`begun`) is no news.
+    """
     node = api.get(f"/api/v1/nodes/{NODE}")
     if not isinstance(node.content, dict) or node.content.get("kind") != "Node":
         return "the node is not registered"
     conditions = {entry["type"]: entry for entry in node.content.get("status", {}).get("conditions", [])}
     ready = conditions.get("Ready", {})
+    if ready and datetime.fromisoformat(ready["lastHeartbeatTime"]).timestamp() < begun:
+        return "the node is not ready: no report since its last start"
     return "" if ready.get("status") == "True" else f"the node is not ready: {ready.get('message', 'no report yet')}"
 
 
@@ -138,9 +144,10 @@ def _original(cluster: Cluster, record: Record) -> str:
     return record.home if there and there.link == record.link else ""
 
 
-def _trouble(cluster: Cluster) -> str:
+def trouble(cluster: Cluster) -> str:
+    """Return why a cluster that runs takes no pods, nothing when it does."""
     try:
         api = cluster.api()
-        return node_trouble(api) if api.is_ready() else "the API is not ready"
+        return node_trouble(api, machine.begun(cluster.home, "kubelet")) if api.is_ready() else "the API is not ready"
     except (StackwayError, OSError) as error:
         return error.brief if isinstance(error, StackwayError) else str(error)

@@ -20,6 +20,10 @@ _END_SECONDS = 20.0
 _STEP_SECONDS = 60.0
 
 
+class KeeperEndedError(FailedError):
+    """The first process was there, and is not any more."""
+
+
 def start_keeper(home: Home, program: Path) -> int:
     """Start the first process and return its pid. It is recorded before it does anything."""
     for folder in (home.path / "run", home.data / "tmp", home.logs, home.gates):
@@ -33,9 +37,9 @@ def start_keeper(home: Home, program: Path) -> int:
     raise keeper_ended(home)
 
 
-def keeper_ended(home: Home) -> FailedError:
+def keeper_ended(home: Home) -> KeeperEndedError:
     """Return the error that says why the keeper is not there."""
-    return FailedError(
+    return KeeperEndedError(
         "the local cluster ended while it started",
         details=log_tail(home.log("keeper")),
         resolution="The last line says which step this machine refused.",

@@ -78,6 +78,11 @@ def kept_programs(home: Home) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
+def begun(home: Home, name: str) -> int:
+    """Return when a program was last started (seconds since the epoch), 0 when it was not."""
+    return int(kept_programs(home).get(name, {}).get("begun", 0))
+
+
 def routes(ip: Path | str) -> dict[str, str]:
     """Return network → link (or kind) of every route of this machine."""
     listing = process.run(Command((str(ip), "-json", "-4", "route", "show", "table", "all"))).stdout

@@ -60,14 +60,22 @@ def up(cluster: Cluster) -> Outcome:
     """
     with only_one(cluster), disk_errors("the local cluster cannot be started"):
         steps = plan(cluster)
-        if not steps:
-            return Outcome(())
-        run = _Up(cluster)
-        for is_alone, some in groupby(steps, key=lambda step: step.action in _ALONE):
-            with machine.alone() if is_alone else nullcontext():
-                for step in some:
-                    run.do(step)
-        return Outcome(steps, run.seconds)
+        try:
+            return _carry_out(cluster, steps)
+        except keeper.KeeperEndedError:
+            if any(step.action is Action.WORLD for step in steps):
+                raise
+            # What was to be mended was about to end.
+            return _carry_out(cluster, plan(cluster))
+
+
+def _carry_out(cluster: Cluster, steps: tuple[Step, ...]) -> Outcome:
+    run = _Up(cluster)
+    for is_alone, some in groupby(steps, key=lambda step: step.action in _ALONE):
+        with machine.alone() if is_alone else nullcontext():
+            for step in some:
+                run.do(step)
+    return Outcome(steps, run.seconds)
 
 
 class _Up:
@@ -114,6 +122,8 @@ class _Up:
         keeper.end_keeper(self.home)
         if self._record:
             keeper.remove_link(self._record)
+            # The kubelet would ask for seconds after containers of which only the control groups are left.
+            keeper.remove_groups(self._record.groups)
 
     def _addresses(self) -> None:
         self._record = replace(
@@ -206,7 +216,9 @@ class _Up:
     def _node(self) -> None:
         api = self._connection()
         address = str(self.record.addresses.node)
-        self._wait("kubelet", "the node is not ready", lambda: not node_trouble(api))
+        self._wait(
+            "kubelet", "the node is not ready", lambda: not node_trouble(api, machine.begun(self.home, "kubelet"))
+        )
         self._wait("coredns", "names are not answered", lambda: plain_ready(address, DNS_READY_PORT, "/ready"))
         self._record = replace(self.record, complete=True)
         write_record(self.home, self._record)

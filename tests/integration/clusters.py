@@ -165,7 +165,9 @@ def left_of(found: LocalCluster, world: frozenset[str]) -> list[str]:
 
 
 def _leads_to(path: Path, world: frozenset[str]) -> bool:
+    """Return whether a process is there in one of these namespaces; one that has ended may wait for its parent."""
     try:
-        return str(path.readlink()) in world
+        is_over = (path.parents[1] / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        return not is_over and str(path.readlink()) in world
     except OSError:
         return False
