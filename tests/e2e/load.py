@@ -13,7 +13,8 @@ import requests
 
 from stackway import clock
 
-_TIMEOUT = 10.0
+# As patient as common clients are: who waits is not served well, but served.
+_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)

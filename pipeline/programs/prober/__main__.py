@@ -18,7 +18,7 @@ from typing import Any
 
 from .asking import Answer, Tokens, ask
 from .cluster import GONE, USES, Cluster, Object, end_of, is_ready, is_running
-from .counts import Counts, Target
+from .counts import GOOD, Counts, Target
 from .pages import metrics, status
 
 _WORKERS = 24
@@ -28,6 +28,8 @@ _USE_EVERY = 15.0
 _FORGET = 900.0
 # The loop is well when it went round within this time.
 _ALIVE = 10.0
+# What is ready for so long must answer, though it never did before.
+_COMES = 30.0
 _TRIAL = "stackway.dev/trial"
 _FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "k": 1e3, "M": 1e6, "G": 1e9}
 
@@ -47,6 +49,7 @@ class Prober:
         self.busy: dict[Any, int] = {}
         self.most: dict[str, int] = {}
         self.uses: dict[str, dict[str, float]] = {}
+        self.ready: dict[tuple[str, str], float] = {}
         self.went = time.monotonic()
 
     # What is asked
@@ -105,9 +108,20 @@ class Prober:
         requests = entry["requests"]
         chosen = requests[turn % len(requests)]
         answer = self.send(place, chosen)
-        if answer:
+        if answer and (answer.kind == GOOD or self.is_expected(target)):
             with self.lock:
                 self.counts.answer(target, time.time(), answer.kind, answer.seconds)
+
+    def is_expected(self, target: Target) -> bool:
+        """Tell whether a target must answer: it has done so before, or its process has been ready for a while.
+
+        What comes into being has no users yet.
+        """
+        key = (target.service, target.process)
+        if any(is_ready(pod) for pod in self.own(*key)):
+            self.ready.setdefault(key, time.monotonic())
+        since = self.ready.get(key)
+        return target in self.counts.tallies or (since is not None and time.monotonic() - since > _COMES)
 
     def send(self, place: tuple[str, int], request: dict[str, Any]) -> Answer | None:
         """Send a request; None when it needs a token and there is none: that is no fault of whom it was for."""
