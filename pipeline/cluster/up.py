@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
+from buildkit.load import Containerd
 from pipeline.cluster import configuration, keeper, machine
 from pipeline.cluster.api import Api, plain_ready
 from pipeline.cluster.cluster import Cluster, look, node_trouble, only_one
@@ -203,9 +204,8 @@ class _Up:
 
     def _pause_image(self) -> None:
         target = self.cluster.containerd()
-        listing = target.command("images", "ls", "-q")
-        self._wait("containerd", "containerd does not answer", lambda: Path(target.address).is_socket())
-        if configuration.PAUSE in process.run(listing).stdout.split():
+        self._wait("containerd", "containerd does not answer", lambda: _answers(target))
+        if configuration.PAUSE in process.run(target.command("images", "ls", "-q")).stdout.split():
             return
         program = self.record.programs["keeper"].read_bytes()
         archive = self.home.data / "tmp" / "pause.tar"
@@ -238,6 +238,11 @@ class _Up:
                     resolution="The log says why; `release cluster status` shows what runs.",
                 )
             clock.sleep(_POLL_SECONDS)
+
+
+def _answers(target: Containerd) -> bool:
+    # ctr waits ten seconds for a socket that is not there; one that is may be what an ended containerd left.
+    return Path(target.address).is_socket() and process.run(target.command("version"), check=False).code == 0
 
 
 def _quietly(done: Callable[[], bool]) -> bool:
