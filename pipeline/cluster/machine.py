@@ -41,10 +41,12 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class Process:
-    """A process that runs: its parent, memory in bytes, and when it was started (seconds since the epoch)."""
+    """A process that runs: its pid here and in its own world, memory in bytes, and its start (seconds since the epoch).
+
+    Memory that several use counts for each as its share: most programs of the cluster are one and the same file.
+    """
 
     pid: int
-    parent: int
     memory: int
     started: float
     inner: int
@@ -65,8 +67,12 @@ def keeper_pid(home: Home) -> int:
 
 def children(pid: int) -> tuple[Process, ...]:
     """Return the processes that `pid` has started or inherited."""
-    found = (_process(int(folder.name)) for folder in _PROC.iterdir() if folder.name.isdigit())
-    return tuple(child for child in found if child is not None and child.parent == pid)
+    found = ((int(folder.name), _stat(int(folder.name))) for folder in _PROC.iterdir() if folder.name.isdigit())
+    return tuple(
+        _process(number, fields)
+        for number, fields in found
+        if fields and fields[_STATE] not in "ZX" and fields[_PARENT] == str(pid)
+    )
 
 
 def kept_programs(home: Home) -> dict[str, Any]:
@@ -123,14 +129,10 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.is_dir())).free
 
 
-def _process(pid: int) -> Process | None:
-    fields = _stat(pid)
-    if not fields or fields[_STATE] in "ZX":
-        return None
+def _process(pid: int, fields: list[str]) -> Process:
     return Process(
         pid=pid,
-        parent=int(fields[_PARENT]),
-        memory=int(fields[_PAGES]) * _PAGE,
+        memory=_share(pid) or int(fields[_PAGES]) * _PAGE,
         started=_boot_time() + int(fields[_STARTED]) / _TICKS,
         inner=_inner_pid(pid),
     )
@@ -141,6 +143,14 @@ def _stat(pid: int) -> list[str]:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def _share(pid: int) -> int:
+    try:
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _boot_time() -> float:

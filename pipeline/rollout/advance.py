@@ -33,6 +33,7 @@ class Phase(StrEnum):
     UNDONE = "undone"
     TURNED = "turned"  # from here on the way is back
     ENDED = "ended"
+    FINALIZED = "finalized"  # the commit point: there is no way back from here
 
 
 class Outcome(StrEnum):
@@ -40,6 +41,7 @@ class Outcome(StrEnum):
 
     UPGRADED = "upgraded"
     ROLLED_BACK = "rolled back"
+    FINALIZED = "finalized"
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def progress(lines: Iterable[Line]) -> Progress:
             case Phase.DONE:
                 found = replace(found, done=found.done | {line.step})
             case Phase.TURNED:
-                found = replace(found, direction=Direction.BACK, why=line.why)
+                # An upgrade that has ended well can go back as long as it is not finalized.
+                found = replace(found, direction=Direction.BACK, why=line.why, outcome=None)
             case Phase.UNDOING:
                 found = replace(found, undoing=found.undoing | {line.step})
             case Phase.UNDONE:
@@ -123,6 +126,8 @@ def progress(lines: Iterable[Line]) -> Progress:
             case Phase.ENDED:
                 back = found.direction is Direction.BACK
                 found = replace(found, outcome=Outcome.ROLLED_BACK if back else Outcome.UPGRADED)
+            case Phase.FINALIZED:
+                found = replace(found, outcome=Outcome.FINALIZED)
     return found
 
 

@@ -1,0 +1,226 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that take a live environment to another release, and back. Arguments in, results out."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stackway.commands import Command, Session
+from stackway.errors import ExitCode, WrongInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.api import Api, Object
+    from pipeline.deploy import Prepared
+    from pipeline.rollout.advance import Line
+    from pipeline.rollout.engine import Target
+    from pipeline.rollout.journal import Journal
+    from pipeline.rollout.plan import RolloutPlan
+    from releases.environment import Environment
+    from releases.verify import Release
+
+_SOAK = 30.0
+
+
+def _configure_upgrade(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="the environment; it gets the release that its pin names")
+    parser.add_argument(
+        "--strategy",
+        choices=("rolling", "blue-green"),
+        default="rolling",
+        help="service by service, or everything beside the old release and then users (default: rolling)",
+    )
+    parser.add_argument(
+        "--soak", metavar="SECONDS", type=float, default=_SOAK, help=f"watch so long at the end (default: {_SOAK:.0f})"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the steps: 0 nothing, 3 something")
+
+
+def _upgrade(session: Session) -> ExitCode:
+    from pipeline.deploy_cli import check, pinned
+    from pipeline.rollout import journal
+    from pipeline.target import give_images, open_target
+
+    environment, release = pinned(session, session.arguments.environment)
+    place = open_target(session, environment)
+    namespace = environment.cluster.namespace
+    journal.refuse_unfinished(place.api, namespace, environment.name)
+    target, prepared = _target(place.api, environment, release)
+    plan = _plan(session, place.api, target, release, environment)
+    if session.arguments.dry_run or not plan.steps:
+        told = f"{environment.name} runs release {plan.target} already"
+        session.show(plan.to_dict(), plan.to_table() if plan.steps else told)
+        return ExitCode.CHANGES_PENDING if plan.steps else ExitCode.DONE
+    check(session, place.api, prepared)
+    give_images(place, release, session.reporter)
+    return _run(session, place.api, target, journal.begin(place.api, namespace, plan))
+
+
+def _target(api: "Api", environment: "Environment", release: "Release") -> "tuple[Target, Prepared]":
+    """Return what an upgrade leads to, its schemas expanded and no more, and the whole deployment for preflight."""
+    from pipeline import deploy
+    from pipeline.manifests.render import render
+    from pipeline.rollout.engine import Target
+
+    prepared = deploy.prepare(api, release, environment)
+    return Target(render(prepared.site, ("expand",)), prepared.site.services), prepared
+
+
+def _plan(
+    session: Session, api: "Api", target: "Target", release: "Release", environment: "Environment"
+) -> "RolloutPlan":
+    from pipeline import deploy
+    from pipeline.rollout import plan as plans
+
+    live = deploy.live_objects(api, environment.cluster.namespace)
+    source = _source(live, environment)
+    goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services)
+    strategy = plans.Strategy(session.arguments.strategy)
+    return plans.plan(goal, source, live, strategy, session.arguments.soak)
+
+
+def _source(live: "Mapping[tuple[str, str], Object]", environment: "Environment") -> str:
+    """Return the version that runs. Raises WrongInputError when nothing of ours does."""
+    from pipeline.manifests.objects import RELEASE
+
+    namespace = live.get(("Namespace", environment.cluster.namespace), {})
+    source = (namespace.get("metadata", {}).get("labels") or {}).get(RELEASE)
+    if not source:
+        raise WrongInputError(
+            f"nothing runs in {environment.name} that could be upgraded",
+            details=f"namespace {environment.cluster.namespace}",
+            resolution=f"`release deploy {environment.name}` brings the pinned release there.",
+        )
+    return str(source)
+
+
+def _run(session: Session, api: "Api", target: "Target", book: "Journal") -> ExitCode:
+    from pipeline.rollout.advance import Outcome
+    from pipeline.rollout.engine import Engine
+    from stackway import clock
+
+    started = clock.monotonic()
+    outcome = Engine(api, book, target, session.reporter).run()
+    seconds = round(clock.monotonic() - started, 1)
+    plan, so_far = book.plan, book.progress
+    value = {
+        "environment": plan.environment,
+        "rollout": book.number,
+        "from": plan.source,
+        "to": plan.target,
+        "outcome": str(outcome),
+        "why": so_far.why,
+        "seconds": seconds,
+        "lines": [to_row(line, book) for line in book.lines],
+    }
+    if outcome is Outcome.UPGRADED:
+        told = (
+            f"{plan.environment}: {plan.source} to {plan.target} in {seconds} s; the old release stays warm\n"
+            f"  release finalize {plan.environment}        makes it final\n"
+            f"  release resume {plan.environment} --back   takes it back"
+        )
+        session.show(value, told)
+        return ExitCode.DONE
+    told = f"{plan.environment} is back on {plan.source} after {seconds} s: {so_far.why}"
+    session.show(value, told)
+    return ExitCode.ROLLED_BACK
+
+
+def to_row(line: "Line", book: "Journal") -> dict[str, object]:
+    """Return a line of the journal for people who read JSON."""
+    from pipeline.rollout.advance import to_data
+
+    return {**to_data(line), "name": book.plan.steps[line.step].name if line.step >= 0 else ""}
+
+
+def _configure_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="the environment whose upgrade goes on")
+    parser.add_argument("--back", action="store_true", help="take it back, also when it has ended and is not final")
+
+
+def _resume(session: Session) -> ExitCode:
+    from pipeline.rollout.advance import Line, Outcome, Phase
+    from pipeline.target import open_target
+    from releases.desk import open_desk
+    from releases.verify import verify
+    from stackway import clock
+
+    name = session.arguments.environment
+    desk = open_desk(session, name)
+    environment = desk.place.spec
+    api = open_target(session, environment).api
+    book = _book(api, environment)
+    outcome = book.progress.outcome
+    may_turn = session.arguments.back and outcome is Outcome.UPGRADED
+    if outcome is not None and not may_turn:
+        raise WrongInputError(
+            f"the last upgrade of {name} has ended: {outcome}",
+            details=f"rollout {book.number}: {book.plan.source} to {book.plan.target}",
+            resolution="There is nothing to go on with.",
+        )
+    release = verify(desk.channels.store, book.plan.digest, desk.place.keyring, every_byte=False)
+    target, _ = _target(api, environment, release)
+    if session.arguments.back:
+        book.append(Line(Phase.TURNED, -1, clock.now().timestamp(), "somebody asked for it", "person"))
+    return _run(session, api, target, book)
+
+
+def _book(api: "Api", environment: "Environment") -> "Journal":
+    from pipeline.rollout import journal
+
+    book = journal.latest(api, environment.cluster.namespace)
+    if book is None:
+        raise WrongInputError(
+            f"{environment.name} was never upgraded",
+            resolution=f"`release upgrade {environment.name}` does it, once another release is pinned.",
+        )
+    return book
+
+
+def _configure_finalize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="the environment whose upgrade is made final")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=int, default=900, help="give up after this time (default: 900)"
+    )
+
+
+def _finalize(session: Session) -> ExitCode:
+    from pipeline import deploy
+    from pipeline.deploy_cli import pinned
+    from pipeline.rollout.advance import Line, Outcome, Phase
+    from pipeline.target import open_target
+    from stackway import clock
+
+    environment, release = pinned(session, session.arguments.environment)
+    api = open_target(session, environment).api
+    book = _book(api, environment)
+    if book.progress.outcome is not Outcome.UPGRADED:
+        raise WrongInputError(
+            f"there is no upgrade of {environment.name} to make final",
+            details=f"rollout {book.number}: {book.progress.outcome or 'it has not ended'}",
+            resolution=f"`release upgrade {environment.name}` comes first.",
+        )
+    if book.plan.digest != release.digest:
+        raise WrongInputError(
+            f"{environment.name} runs {book.plan.target}, and {release.version} is pinned",
+            resolution=f"`release upgrade {environment.name}` brings what is pinned; or pin {book.plan.target} again.",
+        )
+    prepared = deploy.prepare(api, release, environment)
+    ready = deploy.apply(api, prepared, session.reporter, session.arguments.timeout)
+    book.append(Line(Phase.FINALIZED, -1, clock.now().timestamp(), "somebody asked for it", "person"))
+    value = {"environment": environment.name, "release": str(release.version), "ready": ready}
+    session.show(value, f"{environment.name}: release {release.version} is final; the old one is gone")
+    return ExitCode.DONE
+
+
+UPGRADE = Command(
+    "upgrade",
+    "take a live environment to its pinned release, and back by itself when checks say no",
+    _upgrade,
+    _configure_upgrade,
+)
+RESUME = Command("resume", "go on with an upgrade that was interrupted, or take it back", _resume, _configure_resume)
+FINALIZE = Command(
+    "finalize", "make an upgrade final: contract schemas, remove the old release", _finalize, _configure_finalize
+)
