@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -117,6 +118,8 @@ def alone() -> Iterator[None]:
 
 def lacking_rights() -> tuple[str, ...]:
     """Return the rights that the cluster needs and this process has not."""
+    if not sys.platform.startswith("linux"):
+        return ("Linux",)
     if os.geteuid() != 0:
         return ("root",)
     lines = (_PROC / "self/status").read_text().splitlines()

@@ -61,11 +61,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is judged: the machine, the plan for every tool, and the setting `builder`."""
+    """All that is judged: the machine, the plan for every tool, the setting `builder`, and rights a cluster would lack."""
 
     machine: Machine
     plans: tuple[ToolPlan, ...]
     builder: str
+    lacks: tuple[str, ...] = ()
 
     @property
     def may_use_own_builder(self) -> bool:
@@ -97,6 +98,10 @@ def _system(facts: Facts) -> Iterator[Finding]:
         return
     if not machine.is_root:
         yield _unprivileged(facts.builder)
+    elif facts.lacks:
+        message = f"this root lacks {', '.join(facts.lacks)}, which a local cluster needs"
+        resolution = "Run where root has all rights, or use a cluster elsewhere by its kubeconfig."
+        yield _stop("rights", message, resolution, frozenset({Purpose.CLUSTER}))
     if machine.cgroup == "none":
         message = "no control groups are mounted, so no container can start"
         yield _stop("cgroup", message, "Mount them at /sys/fs/cgroup.", own | _HERE)

@@ -68,11 +68,14 @@ def examine(cache: Path) -> tuple[ToolPlan, ...]:
     return tuple(plan(bench, tool, thorough=True) for tool in bench.catalogue.tools.values())
 
 
-def doctor_report(settings: Settings) -> DoctorReport:
-    """Return what there is to say about this machine and these settings. Raises WrongInputError for a wrong site file."""
+def doctor_report(settings: Settings, lacks: tuple[str, ...] = ()) -> DoctorReport:
+    """Return what there is to say about this machine and these settings; `lacks` are rights that a local cluster misses.
+
+    Raises WrongInputError for a wrong site file.
+    """
     machine = look_at_machine(settings.cache_path)
     plans = examine(settings.cache_path)
-    return DoctorReport(settings, machine, plans, diagnose(Facts(machine, plans, settings.builder.value)))
+    return DoctorReport(settings, machine, plans, diagnose(Facts(machine, plans, settings.builder.value, lacks)))
 
 
 def _settings(settings: Settings) -> list[tuple[str, Setting]]:

@@ -33,8 +33,8 @@ def lack_of_engine() -> str:
 
 def lack_of_cluster() -> str:
     """Return why no local cluster can run here, nothing when one can."""
-    lacks = lacking_rights() if sys.platform == "linux" else (f"Linux, this is {sys.platform}",)
-    return f"needs a machine that can run a cluster; missing: {', '.join(lacks)}" if lacks else ""
+    lacks = ", ".join(lacking_rights())
+    return f"needs a machine that can run a cluster; missing: {lacks}" if lacks else ""
 
 
 @pytest.hookimpl(tryfirst=True)

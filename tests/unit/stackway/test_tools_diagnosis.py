@@ -82,6 +82,12 @@ def test_facts_of_the_machine_are_judged(
     assert finding.resolution
 
 
+def test_a_root_without_all_rights_cannot_run_a_cluster() -> None:
+    (finding,) = diagnose(replace(HEALTHY, lacks=("CAP_NET_ADMIN",)))
+    assert (finding.subject, finding.blocks) == ("rights", {Purpose.CLUSTER})
+    assert "CAP_NET_ADMIN" in finding.message
+
+
 def test_the_own_builder_without_root_cannot_build() -> None:
     facts = replace(HEALTHY, machine=replace(GOOD, is_root=False), builder="own")
     assert blocked(facts) == {Purpose.BUILD, *HERE}
