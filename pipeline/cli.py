@@ -36,9 +36,10 @@ SUMMARY = (
 
 
 def _doctor(session: Session) -> ExitCode:
+    from pipeline.cluster.machine import lacking_rights
     from stackway.tools.doctor import doctor_report
 
-    report = doctor_report(session.settings)
+    report = doctor_report(session.settings, lacking_rights())
     session.show(report.to_dict(), *(f"{title}\n{table.to_text()}" for title, table in report.tables()))
     return ExitCode.DONE if report.is_ready("build") else ExitCode.FAILED
 

@@ -17,7 +17,7 @@ ALONE = {"default": "eth0", "192.0.2.0/24": "eth0", "127.0.0.0/8": "lo"}
 FIRST = IPv4Network("10.213.0.0/16")
 
 
-@pytest.mark.parametrize("path", ["/x", "/home/someone/checkout/.stackway/cluster", "/" + "long/" * 60])
+@pytest.mark.parametrize("path", ["/x", "/srv/someone/checkout/.stackway/cluster", "/" + "long/" * 60])
 def test_the_link_of_any_folder_fits_the_kernel(path: str) -> None:
     home = Home(Path(path))
     assert len(home.link) <= 15
