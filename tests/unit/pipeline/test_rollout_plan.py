@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of an upgrade between releases of the real specs: their order, and that nothing is touched without need."""
+
+import pytest
+
+from pipeline.manifests.objects import Object
+from pipeline.manifests.render import render
+from pipeline.rollout.plan import Goal, Kind, RolloutPlan, Step, Strategy, Undo, ordered, plan, read_plan
+from tests.fakes.sites import site
+
+Key = tuple[str, str]
+
+
+def live_of(version: str, **written: object) -> dict[Key, Object]:
+    found = render(site(version, **written))
+    return {(str(item["kind"]), str(item["metadata"]["name"])): item for item in found.objects}
+
+
+def planned(source: str, target: str, strategy: Strategy = Strategy.ROLLING, **written: object) -> RolloutPlan:
+    wanted = site(target, **written)
+    goal = Goal("dev", target, "sha256:0", render(wanted, ("expand",)), wanted.services)
+    return plan(goal, source, live_of(source), strategy, soak=30.0)
+
+
+def place(found: RolloutPlan, kind: Kind, service: str, process: str = "") -> int:
+    (number,) = [
+        number
+        for number, step in enumerate(found.steps)
+        if (step.kind, step.service, step.process) == (kind, service, process)
+    ]
+    return number
+
+
+def test_same_release_needs_nothing() -> None:
+    found = planned("2026.1.0", "2026.1.0")
+    assert found.steps == ()
+    assert "nova-api" in found.kept
+
+
+def test_schema_comes_before_code_and_users_come_last() -> None:
+    found = planned("2025.1.0", "2026.1.0")
+    for service, process in (("keystone", "api"), ("nova", "api"), ("neutron", "api"), ("cinder", "api")):
+        expand, start = place(found, Kind.EXPAND, service), place(found, Kind.START, service, process)
+        assert 0 < expand < start < place(found, Kind.SHIFT, service, process)
+    assert found.steps[0].kind is Kind.LAY
+    assert found.steps[-1].kind is Kind.SOAK
+
+
+def test_services_and_processes_follow_the_order_of_their_specs() -> None:
+    found = planned("2025.1.0", "2026.1.0")
+    shifts = [step.service for step in found.steps if step.kind is Kind.SHIFT and step.process == "api"]
+    assert shifts.index("keystone") == 0
+    assert shifts.index("placement") < shifts.index("nova")
+    assert shifts.index("glance") < shifts.index("cinder")
+    starts = [step.process for step in found.steps if step.kind is Kind.START and step.service == "nova"]
+    assert starts == ["conductor", "scheduler", "api", "metadata", "compute"]
+
+
+def test_one_server_becomes_three_processes() -> None:
+    found = planned("2025.1.0", "2026.1.0")
+    starts = {step.process: step for step in found.steps if step.kind is Kind.START and step.service == "neutron"}
+    assert starts.keys() == {"rpc", "periodic", "api", "agent"}
+    assert starts["rpc"].old == ()
+    assert [count for _, count in starts["api"].old] == [2]
+
+
+def test_what_must_be_alone_is_stopped_before_it_starts() -> None:
+    found = planned("2025.1.0", "2026.1.0")
+    assert place(found, Kind.STOP, "nova", "compute") == place(found, Kind.START, "nova", "compute") - 1
+    assert not [step for step in found.steps if step.kind is Kind.STOP and step.process in {"api", "conductor"}]
+
+
+def test_blue_green_starts_everything_before_users_move() -> None:
+    kinds = [step.kind for step in planned("2025.1.0", "2026.1.0", Strategy.BLUE_GREEN).steps]
+    first = kinds.index(Kind.SHIFT)
+    assert set(kinds[first:]) == {Kind.SHIFT, Kind.SOAK}
+    assert Kind.START not in kinds[first:]
+
+
+def test_changed_setting_touches_only_its_service_and_no_schema() -> None:
+    found = planned("2026.1.0", "2026.1.1", services={"glance": {"settings": {"debug": True}}})
+    assert {step.service for step in found.steps} == {"", "glance"}
+    assert Kind.EXPAND not in {step.kind for step in found.steps}
+
+
+def test_only_schemas_cannot_go_back() -> None:
+    found = planned("2025.1.0", "2026.1.0")
+    assert {step.kind for step in found.steps if step.undo is Undo.FORWARD} == {Kind.EXPAND}
+
+
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_plan_can_be_written_and_read(strategy: Strategy) -> None:
+    found = planned("2025.1.0", "2026.1.0", strategy)
+    assert read_plan(found.to_dict()) == found
+
+
+def test_new_revision_gets_as_many_pods_as_the_old_one_has() -> None:
+    live = live_of("2025.1.0")
+    (name,) = [name for kind, name in live if kind == "Deployment" and name.startswith("keystone-api-")]
+    live["Deployment", name]["spec"]["replicas"] = 5
+    wanted = site("2026.1.0")
+    found = plan(Goal("dev", "2026.1.0", "", render(wanted), wanted.services), "2025.1.0", live, Strategy.ROLLING)
+    step: Step = found.steps[place(found, Kind.START, "keystone", "api")]
+    assert (step.replicas, step.old) == (5, ((name, 5),))
+
+
+def test_order_of_services_survives_a_circle() -> None:
+    services = dict(site("2026.1.0").services)
+    circle = services["keystone"].upgrade.model_copy(update={"after": ("nova",)})
+    services["keystone"] = services["keystone"].model_copy(update={"upgrade": circle})
+    assert sorted(item.name for item in ordered(services)) == sorted(services)
