@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,14 @@ def test_killed_at_any_moment_it_comes_up_beside_another_and_leaves_nothing(
     alone.down()
     assert left_of(alone, world) == []
     assert all_ready(busy)
+
+
+def test_two_that_start_at_the_same_moment_take_other_networks(alone: LocalCluster, tmp_path: Path) -> None:
+    with own_cluster() as other, ThreadPoolExecutor(2) as both:
+        folders = [tmp_path / name for name in ("a", "b")]
+        list(both.map(kill_at, (alone, other), ("api", "api"), folders))
+        networks = {found.cluster.running().addresses.network for found in (alone, other)}
+        assert len(networks) == 2
 
 
 @pytest.mark.parametrize("moment", ["configuration", "world", "link", "api", "objects"])
