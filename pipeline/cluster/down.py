@@ -4,11 +4,11 @@
 
 import shutil
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.cluster import keeper, machine
 from pipeline.cluster.cluster import Cluster, look, only_one
+from pipeline.cluster.layout import Home
 from pipeline.cluster.plan import Action, Step, plan_down
 from pipeline.cluster.record import Record
 from stackway.errors import FailedError
@@ -42,7 +42,7 @@ def _carry_out(cluster: Cluster, action: Action) -> None:
     home, record = cluster.home, cluster.record
     actions: dict[Action, Callable[[], None]] = {
         Action.END: lambda: keeper.end_keeper(home),
-        Action.FILES: lambda: _remove_files(home.path),
+        Action.FILES: lambda: _remove_files(home),
     }
     if record:
         actions[Action.UNLINK] = lambda: _unlink(record)
@@ -55,15 +55,18 @@ def _unlink(record: Record) -> None:
         keeper.remove_link(record)
 
 
-def _remove_files(folder: Path) -> None:
+def _remove_files(home: Home) -> None:
     """Remove the folder, the record last: while anything is left, the record is, too."""
+    keeper.end_unrecorded(home)
     try:
-        for path in sorted(folder.iterdir(), key=lambda path: path.name == "record.json"):
+        for path in sorted(home.path.iterdir(), key=lambda path: path.name == "record.json"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-        folder.rmdir()
+        home.path.rmdir()
     except OSError as error:
         raise FailedError(
             "the files of the local cluster cannot be removed",
             details=str(error),
             resolution="End what uses them, and run `release cluster down` again.",
         ) from error
+    # What begins from here on finds no files, and ends by itself.
+    keeper.end_unrecorded(home)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.cluster.layout import INNER_LINK, Addresses, Home, other_holders
-from pipeline.cluster.machine import keeper_pid, routes
+from pipeline.cluster.machine import keeper_pid, routes, unrecorded
 from pipeline.cluster.record import Record
 from stackway import clock, process
 from stackway.errors import FailedError, UnavailableError
@@ -48,12 +48,22 @@ def keeper_ended(home: Home) -> KeeperEndedError:
 
 def end_keeper(home: Home) -> None:
     """End the first process; the kernel ends and removes all that is in its namespaces. Nothing when it does not run."""
-    pid = keeper_pid(home)
-    if not pid:
-        return
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not keeper_pid(home), _END_SECONDS, f"process {pid} did not end")
+    end_unrecorded(home)
+    wait_until(lambda: not _killed([keeper_pid(home)]), _END_SECONDS, "the local cluster did not end")
+
+
+def end_unrecorded(home: Home) -> None:
+    """End what began, or begins, a world for this folder after whoever wanted it was killed."""
+    wait_until(lambda: not _killed(unrecorded(home)), _END_SECONDS, "a start of the local cluster did not end")
+
+
+def _killed(pids: Iterable[int]) -> bool:
+    """Kill processes; return whether there were any."""
+    there = [pid for pid in pids if pid]
+    for pid in there:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(there)
 
 
 def take_network(record: Record) -> None:

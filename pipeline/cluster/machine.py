@@ -66,6 +66,16 @@ def keeper_pid(home: Home) -> int:
     return pid if fields and fields[_STARTED] == started and fields[_STATE] not in "ZX" else 0
 
 
+def unrecorded(home: Home) -> tuple[int, ...]:
+    """Return processes that begin or keep a world for this very folder and are not recorded, or not yet.
+
+    Whoever began them was killed in between. Their arguments name the folder's plan.
+    """
+    kept, ours = keeper_pid(home), (["start", str(home.plan)], ["keep", str(home.plan)])
+    found = (int(folder.name) for folder in _PROC.iterdir() if folder.name.isdigit())
+    return tuple(pid for pid in found if pid != kept and _arguments(pid)[1:3] in ours)
+
+
 def children(pid: int) -> tuple[Process, ...]:
     """Return the processes that `pid` has started or inherited."""
     found = ((int(folder.name), _stat(int(folder.name))) for folder in _PROC.iterdir() if folder.name.isdigit())
@@ -139,6 +149,13 @@ def _process(pid: int, fields: list[str]) -> Process:
         started=_boot_time() + int(fields[_STARTED]) / _TICKS,
         inner=_inner_pid(pid),
     )
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
 
 
 def _stat(pid: int) -> list[str]:

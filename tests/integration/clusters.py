@@ -157,11 +157,19 @@ def world_of(pid: int) -> frozenset[str]:
 
 
 def left_of(found: LocalCluster, world: frozenset[str]) -> list[str]:
-    """Return what is left of a cluster: processes in its namespaces, control groups, mounts, files."""
+    """Return what is left of a cluster: processes of its or in its namespaces, control groups, mounts, files."""
+    named = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(found.state).encode() in _bytes(path)]
     spaces = [path for path in Path("/proc").glob("[0-9]*/ns/*") if _leads_to(path, world)]
     groups = list(_GROUPS.rglob(found.cluster.home.group))
-    there = [*spaces, *groups, *mounts_below(found.state), *([found.state] if found.state.exists() else [])]
+    there = [*named, *spaces, *groups, *mounts_below(found.state), *([found.state] if found.state.exists() else [])]
     return [str(path) for path in there]
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _leads_to(path: Path, world: frozenset[str]) -> bool:

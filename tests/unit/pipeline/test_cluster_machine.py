@@ -39,6 +39,28 @@ def test_another_process_is_never_taken_for_it(tmp_path: Path, changes: dict[str
     assert keeper(tmp_path, **changes) == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_ours"),
+    [
+        (["/tools/keeper", "start", "{plan}", "/record", "/log"], True),
+        (["keeper", "keep", "{plan}"], True),
+        (["keeper", "keep", "/elsewhere/plan.json"], False),
+        (["vi", "{plan}"], False),
+        (["keeper"], False),
+        ([], False),
+    ],
+)
+def test_a_start_that_nobody_recorded_is_known_by_its_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], *, is_ours: bool
+) -> None:
+    home = Home(tmp_path / "cluster")
+    (tmp_path / "77").mkdir()
+    words = "".join(f"{word}\0" for word in arguments).replace("{plan}", str(home.plan))
+    (tmp_path / "77/cmdline").write_text(words)
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    assert machine.unrecorded(home) == ((77,) if is_ours else ())
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "7"])
 def test_a_broken_note_of_the_keeper_is_none(tmp_path: Path, text: str) -> None:
     home = Home(tmp_path)
