@@ -13,7 +13,7 @@ from pathlib import Path
 from buildkit.load import Containerd
 from pipeline.cluster import configuration, keeper, machine
 from pipeline.cluster.api import Api, plain_ready
-from pipeline.cluster.cluster import Cluster, look, node_trouble, only_one
+from pipeline.cluster.cluster import Cluster, look, node_trouble, only_one, programs_now
 from pipeline.cluster.identities import ADMIN, CLUSTER_AUTHORITY, identities, with_kubeconfig
 from pipeline.cluster.layout import API_PORT, DNS_READY_PORT, choose_addresses
 from pipeline.cluster.objects import objects, path_of
@@ -216,12 +216,16 @@ class _Up:
     def _node(self) -> None:
         api = self._connection()
         address = str(self.record.addresses.node)
+        self._wait("keeper", "not every program runs", self._all_run)
         self._wait(
             "kubelet", "the node is not ready", lambda: not node_trouble(api, machine.begun(self.home, "kubelet"))
         )
         self._wait("coredns", "names are not answered", lambda: plain_ready(address, DNS_READY_PORT, "/ready"))
         self._record = replace(self.record, complete=True)
         write_record(self.home, self._record)
+
+    def _all_run(self) -> bool:
+        return all(entry["pid"] for entry in programs_now(self.cluster).values())
 
     def _connection(self, seconds: float = 10.0) -> Api:
         return Api(str(self.record.addresses.node), API_PORT, self.home.keys, seconds)
