@@ -23,13 +23,15 @@ _TIMEOUT, _WINDOW = 5.0, 300
 # It stays small; the openstack client that people run in its pod needs more.
 _RESOURCES = Resources(requests=Amounts(cpu="50m", memory="96Mi"), limits=Amounts(memory="512Mi"))
 _PLACE = "/run/stackway"
-_MODULES = ("__init__.py", "__main__.py", "asking.py", "cluster.py", "counts.py", "pages.py")
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_MODULES = ("__init__", "__main__", "asking", "cluster", "counts", "facts", "losses", "pages", "serving")
 
 
 def monitoring(site: Site) -> list[Object]:
     """Return the objects of the prober."""
     own = labels(PROBER, PROBER)
-    texts = {name: (files("pipeline") / "programs" / PROBER / name).read_text(encoding="utf-8") for name in _MODULES}
+    folder = files("pipeline") / "programs" / PROBER
+    texts = {f"{name}.py": (folder / f"{name}.py").read_text(encoding="utf-8") for name in _MODULES}
     holder = objects.config_map(PROBER, own, {**texts, "plan.json": canonical_json(plan(site)).decode()})
     spec = {"selector": {NAME: PROBER}, "ports": [{"name": "main", "port": PORT, "targetPort": "main"}]}
     return [
@@ -46,6 +48,7 @@ def plan(site: Site) -> dict[str, Any]:
     return {
         "environment": site.environment.name,
         "namespace": site.namespace,
+        "account": _ACCOUNT,
         "identity": site.identity(),
         "listen": PORT,
         "pace": PACE,
@@ -59,13 +62,13 @@ def plan(site: Site) -> dict[str, Any]:
 def _targets(site: Site, service: Service) -> Iterator[dict[str, Any]]:
     for name, process in site.processes(service).items():
         requests = [_request(item) for item in service.checks.requests if item.process == name]
-        trips = [_round_trip(site, service, item) for item in service.checks.round_trips if item.process == name]
+        trips = [_round_trip(service, item) for item in service.checks.round_trips if item.process == name]
         if requests or trips:
             yield {
                 "service": service.name,
                 "process": name,
                 "name": workload_name(service.name, name),
-                "host": _host(site, service, name),
+                "host": workload_name(service.name, name),
                 "port": process.port or 0,
                 "requests": requests,
                 "roundTrips": trips,
@@ -76,14 +79,10 @@ def _request(item: GateRequest) -> dict[str, Any]:
     return {"method": item.method, "path": item.path, "expect": item.expect, "authenticated": item.authenticated}
 
 
-def _round_trip(site: Site, service: Service, item: RoundTrip) -> dict[str, Any]:
-    at = {"host": _host(site, service, item.asked), "port": service.processes[item.asked].port}
+def _round_trip(service: Service, item: RoundTrip) -> dict[str, Any]:
+    at = {"host": workload_name(service.name, item.asked), "port": service.processes[item.asked].port}
     read = {"path": item.path, "rows": item.rows, "name": item.name, "field": item.field, "good": item.good}
     return {**at, **read}
-
-
-def _host(site: Site, service: Service, process: str) -> str:
-    return f"{workload_name(service.name, process)}.{site.namespace}.svc"
 
 
 def _rights(site: Site, own: dict[str, str]) -> list[Object]:
@@ -92,6 +91,7 @@ def _rights(site: Site, own: dict[str, str]) -> list[Object]:
     rules = [
         {"apiGroups": [""], "resources": ["pods", "services"], "verbs": look},
         {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": look},
+        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": look},
         {"apiGroups": ["metrics.k8s.io"], "resources": ["pods"], "verbs": ["get", "list"]},
     ]
     group = "rbac.authorization.k8s.io"
@@ -144,6 +144,8 @@ def _deployment(site: Site, holder: Object) -> Object:
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 2,
+        # Where names are gone, that must show before requests time out.
+        "dnsConfig": {"options": [{"name": "timeout", "value": "1"}, {"name": "attempts", "value": "2"}]},
         "containers": [container],
         "volumes": [
             {"name": PROBER, "configMap": {"name": objects.name_of(holder)}},

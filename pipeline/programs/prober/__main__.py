@@ -7,31 +7,46 @@ what it cannot ask counts as failed, what it cannot see as not seen.
 """
 
 import json
+import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .asking import Answer, Tokens, ask
-from .cluster import GONE, USES, Cluster, Object, end_of, is_ready, is_running
+from .cluster import GONE, USES, Cluster
 from .counts import GOOD, Counts, Target
+from .facts import (
+    Object,
+    annotation,
+    is_ready,
+    is_running,
+    label,
+    name_of,
+    pod_rows,
+    scaler_rows,
+    use,
+    workload_rows,
+)
+from .losses import Key, Losses
 from .pages import metrics, status
+from .serving import serve
 
 _WORKERS = 24
 _TICK = 0.1
-_TOKEN_EVERY = 60.0
+# Logins are measured at this pace; without a token they are tried more often.
+_LOGIN_EVERY, _LOGIN_AGAIN = 60.0, 2.0
 _USE_EVERY = 15.0
-_FORGET = 900.0
+_SWEEP_EVERY, _FORGET = 60.0, 900.0
 # The loop is well when it went round within this time.
 _ALIVE = 10.0
-# What is ready for so long must answer, though it never did before.
-_COMES = 30.0
+# What is ready for so long must answer, though it never did before; so must the first login, from the beginning on.
+_COMES, _FIRST_LOGIN = 30.0, 300.0
 _TRIAL = "stackway.dev/trial"
-_FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "k": 1e3, "M": 1e6, "G": 1e9}
 
 
 class Prober:
@@ -41,15 +56,16 @@ class Prober:
         self.plan = plan
         self.counts = Counts(time.time(), plan["window"])
         self.lock = threading.Lock()
-        self.cluster = Cluster(plan["namespace"], self.changed)
+        self.cluster = Cluster(plan["namespace"], plan["account"], self.changed)
+        self.losses = Losses(self.counts, self.own)
         self.tokens = Tokens(plan["identity"], plan["timeout"])
         self.pool = ThreadPoolExecutor(_WORKERS)
         self.next: dict[Any, float] = {}
         self.turn: dict[Target, int] = {}
         self.busy: dict[Any, int] = {}
-        self.most: dict[str, int] = {}
         self.uses: dict[str, dict[str, float]] = {}
-        self.ready: dict[tuple[str, str], float] = {}
+        self.ready: dict[Key, float] = {}
+        self.grouped: tuple[int, dict[Key, list[Object]]] = (-1, {})
         self.went = time.monotonic()
 
     # What is asked
@@ -59,10 +75,12 @@ class Prober:
         self.cluster.start()
         while True:
             now = time.monotonic()
-            if self.tokens.is_old() or self.due("token", _TOKEN_EVERY):
-                self.submit("token", 1, self.renew)
+            if self.due("login", _LOGIN_EVERY) or (not self.tokens.get() and self.due("again", _LOGIN_AGAIN)):
+                self.submit("login", 1, self.renew)
             if self.due("use", _USE_EVERY):
                 self.submit("use", 1, self.measure)
+            if self.due("sweep", _SWEEP_EVERY):
+                self.sweep()
             for entry in self.plan["targets"]:
                 self.round(entry)
             self.went = now
@@ -76,7 +94,7 @@ class Prober:
             if self.due(target, pace["service"]):
                 self.submit(target, 2, self.request, target, (entry["host"], entry["port"]), entry)
             for pod, seconds in self.pods_of(entry):
-                target = Target(service, process, pod["metadata"]["name"], label(pod, self.plan["labels"]["revision"]))
+                target = self.target(pod, service, process)
                 if self.due(target, seconds):
                     self.submit(target, 4, self.request, target, (pod["status"]["podIP"], entry["port"]), entry)
         for number, trip in enumerate(entry["roundTrips"]):
@@ -87,20 +105,25 @@ class Prober:
     def pods_of(self, entry: dict[str, Any]) -> Iterator[tuple[Object, float]]:
         """Yield the pods to ask, and how often; those on trial, and those they are compared with, more often."""
         pace = self.plan["pace"]
-        service = self.cluster.objects["Service"].get(entry["name"]) or {"metadata": {}}
-        trial = set(filter(None, (service["metadata"].get("annotations") or {}).get(_TRIAL, "").split(",")))
+        service = self.cluster.objects["Service"].get(entry["name"])
+        trial = set(filter(None, annotation(service, _TRIAL).split(","))) if service else set()
         for pod in self.own(entry["service"], entry["process"]):
             on_trial = label(pod, self.plan["labels"]["revision"]) in trial
             if is_running(pod) and (on_trial or is_ready(pod)):
                 yield pod, pace["trial"] if on_trial else pace["pod"]
 
     def own(self, service: str, process: str) -> list[Object]:
-        labels = self.plan["labels"]
-        return [
-            pod
-            for pod in self.cluster.all("Pod")
-            if label(pod, labels["service"]) == service and label(pod, labels["process"]) == process
-        ]
+        """Return the pods of a process; they are sorted again only when something has changed."""
+        version, labels = self.cluster.version, self.plan["labels"]
+        if self.grouped[0] != version:
+            found: dict[Key, list[Object]] = defaultdict(list)
+            for pod in self.cluster.all("Pod"):
+                found[label(pod, labels["service"]), label(pod, labels["process"])].append(pod)
+            self.grouped = (version, dict(found))
+        return self.grouped[1].get((service, process), [])
+
+    def target(self, pod: Object, service: str, process: str) -> Target:
+        return Target(service, process, name_of(pod), label(pod, self.plan["labels"]["revision"]))
 
     def request(self, target: Target, place: tuple[str, int], entry: dict[str, Any]) -> None:
         """Send the next request of a process to one place; they take turns."""
@@ -108,9 +131,17 @@ class Prober:
         requests = entry["requests"]
         chosen = requests[turn % len(requests)]
         answer = self.send(place, chosen)
-        if answer and (answer.kind == GOOD or self.is_expected(target)):
-            with self.lock:
-                self.counts.answer(target, time.time(), answer.kind, answer.seconds)
+        if answer:
+            self.count(target, answer.kind, answer.seconds)
+
+    def count(self, target: Target, kind: str, seconds: float) -> None:
+        """Count an outcome, unless it is one that nobody expected to be good."""
+        if kind != GOOD and not self.is_expected(target):
+            return
+        with self.lock:
+            self.counts.answer(target, time.time(), kind, seconds)
+            if kind != GOOD and not target.pod:
+                self.losses.explain((target.service, target.process))
 
     def is_expected(self, target: Target) -> bool:
         """Tell whether a target must answer: it has done so before, or its process has been ready for a while.
@@ -131,17 +162,16 @@ class Prober:
         filled = {**request, "path": request["path"].replace("{project_id}", self.tokens.project)}
         answer = ask(place, filled, token, self.plan["timeout"])
         if answer.code == 401 and token:
-            self.tokens.refuse(token)
-            if self.renew().kind == "ok":
-                answer = ask(place, filled, self.tokens.get(), self.plan["timeout"])
+            if not self.tokens.refuse(token) or self.renew().kind != GOOD:
+                return None
+            answer = ask(place, filled, self.tokens.get(), self.plan["timeout"])
         return answer
 
     def round_trip(self, entry: dict[str, Any], trip: dict[str, Any]) -> None:
         """Read what the workers of a process have said of themselves, and count it for each that runs."""
-        answer = self.send(
-            (trip["host"], trip["port"]), {**trip, "method": "GET", "expect": [200], "authenticated": True}
-        )
-        if answer is None or answer.kind != "ok":
+        request = {**trip, "method": "GET", "expect": [200], "authenticated": True}
+        answer = self.send((trip["host"], trip["port"]), request)
+        if answer is None or answer.kind != GOOD:
             return  # that the API does not answer is counted where it belongs
         try:
             rows = {str(row[trip["name"]]): row for row in json.loads(answer.body)[trip["rows"]]}
@@ -149,21 +179,21 @@ class Prober:
             return
         service, process = entry["service"], entry["process"]
         good = {name for name, row in rows.items() if row.get(trip["field"]) == trip["good"]}
-        named = [pod for pod in self.own(service, process) if pod["metadata"]["name"] in rows and is_running(pod)]
-        with self.lock:
-            now = time.time()
-            for pod in named:
-                name = pod["metadata"]["name"]
-                target = Target(service, process, name, label(pod, self.plan["labels"]["revision"]))
-                self.counts.answer(target, now, "ok" if name in good else "silent", answer.seconds)
-            # Where workers go by other names than their pods', any of them is proof.
-            well = bool(good) if not named else any(pod["metadata"]["name"] in good for pod in named)
-            self.counts.answer(Target(service, process), now, "ok" if well else "silent", answer.seconds)
+        named = [pod for pod in self.own(service, process) if name_of(pod) in rows and is_running(pod)]
+        for pod in named:
+            kind = GOOD if name_of(pod) in good else "silent"
+            self.count(self.target(pod, service, process), kind, answer.seconds)
+        # Where workers go by other names than their pods', any of them is proof.
+        well = any(name_of(pod) in good for pod in named) if named else bool(good)
+        self.count(Target(service, process), GOOD if well else "silent", answer.seconds)
 
     def renew(self) -> Answer:
+        had = self.tokens.was()
         answer = self.tokens.renew()
+        failed = answer.kind != GOOD
         with self.lock:
-            self.counts.token(answer.seconds, failed=answer.kind != "ok")
+            if not failed or had or time.time() > self.counts.begin + _FIRST_LOGIN:
+                self.counts.token(answer.seconds, failed=failed)
         return answer
 
     # When
@@ -176,7 +206,7 @@ class Prober:
         self.next[key] = max(now, self.next.get(key, now) + every) if key in self.next else now + every
         return True
 
-    def submit(self, key: Any, most: int, work: Any, *given: Any) -> None:
+    def submit(self, key: Any, most: int, work: Callable[..., Any], *given: Any) -> None:
         """Do something in a thread of the pool, unless it is being done so often already."""
         with self.lock:
             if self.busy.get(key, 0) >= most:
@@ -199,40 +229,29 @@ class Prober:
     # What is seen
 
     def changed(self, kind: str, item: Object, state: str) -> None:
-        """Take note of workloads that lose pods and get them back."""
-        if kind not in {"Deployment", "StatefulSet"}:
-            return
-        labels, name = self.plan["labels"], item["metadata"]["name"]
+        """Take note of workloads that lose pods and get them back, and of what pods say then."""
+        labels = self.plan["labels"]
         key = (label(item, labels["service"]), label(item, labels["process"]))
-        if not all(key):
-            return
-        ready, wanted = (item.get("status") or {}).get("readyReplicas", 0), item["spec"].get("replicas", 1)
         with self.lock:
-            most = min(self.most.get(name, 0), wanted)
-            if state == GONE or wanted == 0 or ready >= most:
-                self.counts.whole(key, time.time(), name)
-                self.most[name] = 0 if state == GONE else min(max(ready, most), wanted)
-            else:
-                self.most[name] = most
-                self.counts.lost(key, time.time(), name, f"{ready} of {wanted} pods ready", self.cause(key))
-
-    def cause(self, key: tuple[str, str]) -> str:
-        """Return what pods of a process say of why one is missing."""
-        for pod in self.own(*key):
-            if not is_ready(pod):
-                name = pod["metadata"]["name"]
-                if "deletionTimestamp" in pod["metadata"]:
-                    return f"{name} was deleted"
-                if end := end_of(pod):
-                    return f"{name}: {end}"
-                if (pod.get("status") or {}).get("phase") == "Running":
-                    return f"{name} is not ready"
-        return ""
+            if kind == "Pod":
+                self.losses.explain(key, item)
+            elif kind in {"Deployment", "StatefulSet"} and all(key):
+                self.losses.compare(key, item, gone=state == GONE)
 
     def measure(self) -> None:
-        """Read what pods use."""
-        rows = self.cluster.read(USES)["items"]
-        self.uses = {row["metadata"]["name"]: _use(row) for row in rows}
+        """Read what pods use; what cannot be read is not known any more."""
+        found: dict[str, dict[str, float]] = {}
+        try:
+            found = {name_of(row): use(row) for row in self.cluster.read(USES)["items"]}
+        finally:
+            self.uses = found
+
+    def sweep(self) -> None:
+        """Forget pods that are gone, so that memory has a bound."""
+        pods = self.cluster.objects["Pod"]
+        for target in [key for key in self.next if isinstance(key, Target) and key.pod and key.pod not in pods]:
+            del self.next[target]
+            self.turn.pop(target, None)
         with self.lock:
             self.counts.forget(time.time(), _FORGET)
 
@@ -245,83 +264,27 @@ class Prober:
             return status(self.counts, now, {"environment": self.plan["environment"], "watches": ages})
 
     def metrics(self) -> str:
+        rows = list(self.rows())
         with self.lock:
-            return metrics(self.counts, self._pods(), self._workloads())
+            return metrics(self.counts, rows)
 
-    def _pods(self) -> Iterator[dict[str, Any]]:
-        labels = self.plan["labels"]
-        for pod in self.cluster.all("Pod"):
-            service, process = label(pod, labels["service"]), label(pod, labels["process"])
-            if not (service and process) or (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
-                continue
-            limits = [(item.get("resources") or {}).get("limits") or {} for item in pod["spec"]["containers"]]
-            restarts = [
-                item.get("restartCount", 0) for item in (pod.get("status") or {}).get("containerStatuses") or []
-            ]
-            named = {"service": service, "process": process, "pod": pod["metadata"]["name"]}
-            memory = [number(limit["memory"]) for limit in limits if "memory" in limit]
-            limit = sum(memory) if memory else None
-            yield {"labels": named, "limit": limit, "restarts": sum(restarts), **self.uses.get(named["pod"], {})}
-
-    def _workloads(self) -> Iterator[dict[str, Any]]:
-        labels = self.plan["labels"]
-        for item in (*self.cluster.all("Deployment"), *self.cluster.all("StatefulSet")):
-            named = {key: label(item, labels[key]) for key in ("service", "process")}
-            named["workload"] = item["metadata"]["name"]
-            ready = (item.get("status") or {}).get("readyReplicas", 0)
-            yield {"labels": named, "wanted": item["spec"].get("replicas", 1), "ready": ready}
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield what is known of the objects of the cluster."""
+        labels, every = self.plan["labels"], self.cluster.all
+        yield from pod_rows(every("Pod"), labels, self.uses)
+        yield from workload_rows([*every("Deployment"), *every("StatefulSet")], labels)
+        yield from scaler_rows(every("HorizontalPodAutoscaler"))
+        for kind, seen in self.cluster.seen.items():
+            yield {"labels": {"kind": kind}, "age": round(time.time() - (seen or self.counts.begin), 1)}
 
     def is_well(self) -> bool:
         return time.monotonic() - self.went < _ALIVE
 
 
-def label(item: Object, name: str) -> str:
-    return str((item["metadata"].get("labels") or {}).get(name, ""))
-
-
-def number(text: str) -> float:
-    """Return a quantity of Kubernetes as a number."""
-    unit = text.lstrip("0123456789.")
-    return float(text[: len(text) - len(unit)] or 0) * _FACTORS.get(unit, 1.0)
-
-
-def _use(row: Object) -> dict[str, float]:
-    found = [item.get("usage") or {} for item in row.get("containers") or []]
-    return {key: sum(number(item.get(key, "0")) for item in found) for key in ("cpu", "memory")}
-
-
-def serve(prober: Prober, port: int) -> None:
-    """Answer at /status, /metrics and /healthz, in threads of their own."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path == "/status":
-                self.answer(200, json.dumps(prober.status()), "application/json")
-            elif self.path == "/metrics":
-                self.answer(200, prober.metrics(), "text/plain; version=0.0.4; charset=utf-8")
-            elif self.path == "/healthz":
-                self.answer(200 if prober.is_well() else 503, "ok\n" if prober.is_well() else "the loop stands still\n")
-            else:
-                self.answer(404, "there are /status, /metrics and /healthz\n")
-
-        def answer(self, code: int, text: str, kind: str = "text/plain") -> None:
-            body = text.encode()
-            self.send_response(code)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    threading.Thread(target=ThreadingHTTPServer(("", port), Handler).serve_forever, daemon=True).start()
-
-
 def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as file:
         plan = json.load(file)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # requests under way are nobody's loss
     prober = Prober(plan)
     threading.Thread(target=prober.go, daemon=True).start()
     serve(prober, plan["listen"])

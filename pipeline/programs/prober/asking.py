@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-_EARLY = 600.0
+# A token is not used any more for so long before it ends.
+_EARLY = 60.0
 _MOST = 1 << 20
 
 
@@ -66,16 +67,19 @@ class Tokens:
 
     def get(self) -> str:
         """Return the token, empty while there is none."""
-        return self.token if time.time() < self._ends else ""
+        return self.token if time.time() < self._ends - _EARLY else ""
 
-    def is_old(self) -> bool:
-        return time.time() > self._ends - _EARLY
+    def was(self) -> bool:
+        """Tell whether there ever was one."""
+        return bool(self.token)
 
-    def refuse(self, token: str) -> None:
-        """Take note that a service did not take the token."""
+    def refuse(self, token: str) -> bool:
+        """Take note that a service did not take the token; tell whether this is news."""
         with self._lock:
-            if token and token == self.token:
+            news = token == self.token and self._ends > 0.0
+            if news:
                 self._ends = 0.0
+            return news
 
     def renew(self) -> Answer:
         """Ask for a new token, and keep it if there is one."""

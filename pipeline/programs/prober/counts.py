@@ -88,6 +88,7 @@ class Disruption:
     begin: float
     what: str
     cause: str = ""
+    sure: bool = False
     end: float | None = None
     good: int = 0
     lost: set[str] = field(default_factory=set)
@@ -118,11 +119,15 @@ class Counts:
             self.open[key].good += 1
             self._end(key, now)
 
-    def lost(self, key: tuple[str, str], now: float, workload: str, what: str, cause: str) -> None:
+    def lost(self, key: tuple[str, str], now: float, workload: str, what: str) -> None:
         """Tell that a workload has fewer pods than it had."""
-        found = self._begin(key, now, what)
-        found.cause = found.cause or cause
-        found.lost.add(workload)
+        self._begin(key, now, what).lost.add(workload)
+
+    def explain(self, key: tuple[str, str], cause: str, *, sure: bool) -> None:
+        """Tell why something is amiss: the first that is said, or the first that is more than a sign."""
+        found = self.open.get(key)
+        if found and cause and (not found.cause or (sure and not found.sure)):
+            found.cause, found.sure = cause, sure
 
     def whole(self, key: tuple[str, str], now: float, workload: str) -> None:
         """Tell that a workload has as many pods as before, or is not wanted any more."""

@@ -10,6 +10,17 @@ from .counts import GOOD, Counts, Disruption, Histogram, Target
 
 Labels = Mapping[str, str]
 Sample = tuple[Labels, float]
+_KNOWN = (
+    ("wanted", "pods_wanted", "gauge", "Pods that a workload should have."),
+    ("ready", "pods_ready", "gauge", "Pods of a workload that take requests."),
+    ("most", "pods_most", "gauge", "Pods that a workload may be scaled to."),
+    ("cpu", "pod_cpu_cores", "gauge", "Processors that a pod uses."),
+    ("asked", "pod_cpu_request_cores", "gauge", "Processors that a pod asks for."),
+    ("memory", "pod_memory_bytes", "gauge", "Memory that a pod uses."),
+    ("limit", "pod_memory_limit_bytes", "gauge", "Memory that a pod may use."),
+    ("restarts", "pod_restarts_total", "counter", "How often containers of a pod began again."),
+    ("age", "watch_age_seconds", "gauge", "Time since the cluster's API was last heard of objects of a kind."),
+)
 
 
 def status(counts: Counts, now: float, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,6 +44,7 @@ def _row(target: Target, counts: Counts, now: float) -> dict[str, Any]:
     return {
         "service": target.service,
         "process": target.process,
+        "via": "pod" if target.pod else "service",
         "pod": target.pod,
         "revision": target.revision,
         "requests": requests,
@@ -54,14 +66,13 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
-def metrics(counts: Counts, pods: Iterable[Mapping[str, Any]], workloads: Iterable[Mapping[str, Any]]) -> str:
-    """Return all metrics. `pods` have labels and their use, `workloads` labels and how many pods they want and have."""
-    return "".join(line for block in _blocks(counts, list(pods), list(workloads)) for line in block)
+def metrics(counts: Counts, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return all metrics. `rows` are of pods, workloads, scalers and watches: their labels, and what is known of each."""
+    blocks = (*_counted(counts), *_known(list(rows)))
+    return "".join(line for block in blocks for line in block)
 
 
-def _blocks(
-    counts: Counts, pods: list[Mapping[str, Any]], workloads: list[Mapping[str, Any]]
-) -> Iterator[Iterator[str]]:
+def _counted(counts: Counts) -> Iterator[Iterator[str]]:
     tallies = sorted(counts.tallies.items())
     outcomes = [
         ({**_labels(target), "outcome": kind}, float(number))
@@ -77,20 +88,12 @@ def _blocks(
     yield _histograms("stackway_token_seconds", "Time to issue a token.", [({}, counts.tokens)])
     failures: list[Sample] = [({}, float(counts.token_failures))]
     yield _block("stackway_token_failures_total", "counter", "Tokens that were not issued.", failures)
-    for name, key, told in (
-        ("stackway_pods_wanted", "wanted", "Pods that a workload should have."),
-        ("stackway_pods_ready", "ready", "Pods of a workload that take requests."),
-    ):
-        yield _block(name, "gauge", told, [(item["labels"], float(item[key])) for item in workloads])
-    for name, kind, key, told in (
-        ("stackway_pod_cpu_cores", "gauge", "cpu", "Processors that a pod uses."),
-        ("stackway_pod_memory_bytes", "gauge", "memory", "Memory that a pod uses."),
-        ("stackway_pod_memory_limit_bytes", "gauge", "limit", "Memory that a pod may use."),
-        ("stackway_pod_restarts_total", "counter", "restarts", "How often containers of a pod began again."),
-    ):
-        yield _block(
-            name, kind, told, [(item["labels"], float(item[key])) for item in pods if item.get(key) is not None]
-        )
+
+
+def _known(rows: list[Mapping[str, Any]]) -> Iterator[Iterator[str]]:
+    for key, name, kind, told in _KNOWN:
+        samples = [(row["labels"], float(row[key])) for row in rows if row.get(key) is not None]
+        yield _block(f"stackway_{name}", kind, told, samples)
 
 
 def _disrupted(counts: Counts) -> list[Sample]:
@@ -108,9 +111,7 @@ def _labels(target: Target) -> Labels:
 def _block(name: str, kind: str, told: str, samples: Iterable[Sample]) -> Iterator[str]:
     yield f"# HELP {name} {told}\n# TYPE {name} {kind}\n"
     for labels, value in samples:
-        yield (
-            f"{name}{_braces(labels)} {value:g}\n" if value != int(value) else f"{name}{_braces(labels)} {int(value)}\n"
-        )
+        yield f"{name}{_braces(labels)} {int(value) if value == int(value) else value}\n"
 
 
 def _histograms(name: str, told: str, items: Iterable[tuple[Labels, Histogram]]) -> Iterator[str]:
@@ -119,7 +120,7 @@ def _histograms(name: str, told: str, items: Iterable[tuple[Labels, Histogram]])
         for bound, number in zip(item.bounds, item.buckets or [0] * len(item.bounds), strict=True):
             yield f"{name}_bucket{_braces({**labels, 'le': f'{bound:g}'})} {number}\n"
         yield f"{name}_bucket{_braces({**labels, 'le': '+Inf'})} {item.count}\n"
-        yield f"{name}_sum{_braces(labels)} {item.total:g}\n{name}_count{_braces(labels)} {item.count}\n"
+        yield f"{name}_sum{_braces(labels)} {item.total}\n{name}_count{_braces(labels)} {item.count}\n"
 
 
 def _braces(labels: Labels) -> str:

@@ -3,6 +3,9 @@
 """What the prober counts and tells; its program is fed by hand, with a time of its own."""
 
 import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,9 @@ from hypothesis import strategies as st
 from pipeline.manifests.monitoring import monitoring, plan
 from pipeline.measurements import read_measurements, read_time
 from pipeline.programs.prober.counts import KEPT, Counts, Histogram, Target
+from pipeline.programs.prober.facts import Object, pod_rows, why
+from pipeline.programs.prober.facts import number as quantity
+from pipeline.programs.prober.losses import Losses
 from pipeline.programs.prober.pages import metrics, status
 from tests.fakes.sites import site
 
@@ -47,17 +53,39 @@ def test_failures_of_one_pod_are_no_disruption_of_the_service() -> None:
 
 def test_lost_pods_are_a_disruption_even_when_all_requests_are_answered() -> None:
     counts = counted("ok")
-    counts.lost(KEY, NOW + 1, "nova-api-r1", "1 of 2 pods ready", "nova-api-1: OOMKilled, exit code 137")
+    counts.lost(KEY, NOW + 1, "nova-api-r1", "1 of 2 pods ready")
     for second in range(2, 6):
         counts.answer(API, NOW + second, "ok", 0.1)
-    assert counts.open[KEY].cause.endswith("exit code 137")
+    assert list(counts.open) == [KEY]
     counts.whole(KEY, NOW + 8, "nova-api-r1")
     assert counts.past[0].end == NOW + 8
 
 
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ([("", False), ("a was deleted", True)], "a was deleted"),
+        ([("a is not ready", False), ("a: OOMKilled, exit code 137", True)], "a: OOMKilled, exit code 137"),
+        ([("a was deleted", True), ("b: Error, exit code 1", True)], "a was deleted"),
+        ([("a is not ready", False), ("b is not ready", False)], "a is not ready"),
+    ],
+)
+def test_cause_is_the_first_that_is_more_than_a_sign(told: list[tuple[str, bool]], cause: str) -> None:
+    counts = counted("refused")
+    for text, sure in told:
+        counts.explain(KEY, text, sure=sure)
+    assert counts.open[KEY].cause == cause
+
+
+def test_what_is_whole_has_no_cause() -> None:
+    counts = counted("ok")
+    counts.explain(KEY, "a was deleted", sure=True)
+    assert counts.open == {}
+
+
 def test_workers_that_nobody_asks_are_whole_when_their_pods_are_back() -> None:
     counts = Counts(NOW)
-    counts.lost(KEY, NOW, "w", "0 of 1 pods ready", "")
+    counts.lost(KEY, NOW, "w", "0 of 1 pods ready")
     counts.whole(KEY, NOW + 3, "w")
     assert counts.past[0].end == NOW + 3
 
@@ -65,7 +93,7 @@ def test_workers_that_nobody_asks_are_whole_when_their_pods_are_back() -> None:
 def test_only_the_last_disruptions_are_kept_and_all_are_counted() -> None:
     counts = Counts(NOW)
     for number in range(KEPT + 7):
-        counts.lost(KEY, NOW + number, "w", "gone", "")
+        counts.lost(KEY, NOW + number, "w", "gone")
         counts.whole(KEY, NOW + number + 0.5, "w")
     assert len(counts.past) == KEPT
     assert counts.heals[KEY].count == KEPT + 7
@@ -97,13 +125,85 @@ def test_buckets_of_a_histogram_never_fall(values: list[float]) -> None:
     assert all(number <= found.count for number in found.buckets)
 
 
+def pod(name: str = "a", *, ready: bool = False, leaving: bool = False, **status: Any) -> Object:
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    metadata = {"name": name, "labels": {"s": "nova", "p": "api"}, **({"deletionTimestamp": "x"} if leaving else {})}
+    return {"metadata": metadata, "status": {"phase": "Running", "conditions": conditions, **status}}
+
+
+def ended(reason: str, ago: float) -> Object:
+    at = datetime.fromtimestamp(NOW - ago, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"lastState": {"terminated": {"reason": reason, "exitCode": 137, "finishedAt": at}}, "restartCount": 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (pod(ready=True), ("", False)),
+        (pod(ready=True, leaving=True), ("a was deleted", True)),
+        (pod(containerStatuses=[ended("OOMKilled", 20)]), ("a: OOMKilled, exit code 137", True)),
+        # What ended an hour ago is no reason now.
+        (pod(containerStatuses=[ended("OOMKilled", 3600)]), ("a is not ready", False)),
+        (pod(reason="Evicted", phase="Failed"), ("a: Evicted", True)),
+        (pod(phase="Pending"), ("", False)),
+    ],
+)
+def test_pods_tell_why_one_is_missing(given: Object, told: tuple[str, bool]) -> None:
+    assert why([given], NOW) == told
+
+
+def workload(ready: int, wanted: int = 2) -> Object:
+    return {"metadata": {"name": "nova-api"}, "spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
+
+
+@pytest.mark.parametrize(
+    ("seen", "disrupted"),
+    [
+        ([(0, 2), (1, 2)], False),
+        ([(2, 2), (1, 2)], True),
+        ([(2, 2), (1, 2), (2, 2)], False),
+        ([(2, 2), (2, 1), (1, 1)], False),
+        ([(1, 2), (0, 2)], True),
+        ([(2, 2), (0, 0)], False),
+    ],
+    ids=["comes", "loses one", "gets it back", "is scaled down", "loses its first", "is not wanted"],
+)
+def test_workload_is_disrupted_by_what_it_loses(seen: list[tuple[int, int]], *, disrupted: bool) -> None:
+    counts = Counts(NOW)
+    losses = Losses(counts, lambda _service, _process: [pod(leaving=True)])
+    for ready, wanted in seen:
+        losses.compare(KEY, workload(ready, wanted), gone=False)
+    assert [item.cause for item in counts.open.values()] == (["a was deleted"] if disrupted else [])
+
+
+def test_workload_that_is_gone_is_no_disruption() -> None:
+    counts = Counts(NOW)
+    losses = Losses(counts, lambda _service, _process: [])
+    for ready, gone in ((2, False), (1, False), (1, True)):
+        losses.compare(KEY, workload(ready), gone=gone)
+    assert (len(counts.open), len(counts.past)) == (0, 1)
+
+
+def test_pod_has_what_it_may_use_and_without_meters_not_what_it_uses() -> None:
+    limits = [{"resources": {"limits": {"memory": "1Gi"}, "requests": {"cpu": "50m"}}}, {}]
+    given = {**pod(containerStatuses=[ended("Error", 1)]), "spec": {"containers": limits}}
+    (row,) = pod_rows([given], {"service": "s", "process": "p"}, {})
+    assert (row["limit"], row["asked"], row["restarts"]) == (2.0**30, 0.05, 3)
+    assert not {"cpu", "memory"} & set(row)
+
+
+@pytest.mark.parametrize(("text", "value"), [("714709n", 0.000714709), ("100m", 0.1), ("224Mi", 234881024), ("2", 2)])
+def test_quantities_are_numbers(text: str, value: float) -> None:
+    assert quantity(text) == pytest.approx(value)
+
+
 LINE = re.compile(r'(?P<name>[a-z_]+)(\{(?P<labels>([a-z_]+="([^"\\\n]|\\.)*",?)+)\})? (?P<value>[0-9.e+-]+|\+Inf)\Z')
 
 
 @given(st.text(max_size=20))
 def test_metrics_can_be_read_whatever_names_hold(name: str) -> None:
     counts = counted("ok", "http_500", target=Target("nova", "api", name, "r1"))
-    text = metrics(counts, [{"labels": {"pod": name}, "cpu": 0.25, "memory": 1.5e9}], [])
+    text = metrics(counts, [{"labels": {"pod": name}, "cpu": 0.25, "memory": 1.5e9}])
     lines = text.split("\n")
     assert lines.pop() == ""
     samples = [line for line in lines if not line.startswith("# ")]
@@ -114,10 +214,16 @@ def test_metrics_can_be_read_whatever_names_hold(name: str) -> None:
 
 
 def test_metrics_tell_outcomes_and_times() -> None:
-    lines = metrics(counted("ok", "ok", "http_500"), [], []).splitlines()
+    lines = metrics(counted("ok", "ok", "http_500"), []).splitlines()
     assert 'stackway_requests_total{service="nova",process="api",via="service",outcome="http_500"} 1' in lines
     assert 'stackway_request_seconds_count{service="nova",process="api",via="service"} 3' in lines
     assert 'stackway_disrupted{service="nova",process="api"} 1' in lines
+
+
+def test_every_metric_is_in_the_docs() -> None:
+    page = (Path(__file__).parents[3] / "docs/explanation/monitoring.md").read_text(encoding="utf-8")
+    offered = {line.split()[2] for line in metrics(Counts(NOW), []).splitlines() if line.startswith("# TYPE")}
+    assert set(re.findall(r"`(stackway_[a-z_]+)`", page)) == offered
 
 
 def test_status_is_what_the_reader_reads() -> None:
