@@ -263,14 +263,14 @@ def _of_images(sight: Sight, service: str, revisions: tuple[RevisionCondition, .
 
 def _of_requests(sight: Sight, key: Key, wanted: Wanted, answers: Answers | None) -> Iterator[Remark]:
     share = answers.availability if answers else None
-    minutes = f"{sight.measured.seconds / 60:g} minutes"
+    lately = f"the last {sight.measured.seconds:.0f} s"
     if answers and share is not None and share < GOOD:
-        text = f"{share:.1%} of {answers.requests} requests of the last {minutes} were answered"
+        text = f"{share:.1%} of {answers.requests} requests of {lately} were answered"
         yield Remark(Verdict.DEGRADED if share else Verdict.DOWN, text, "See its pods here, and their logs.")
     elif wanted.asked and share is None:
         yield Remark(
             Verdict.UNKNOWN,
-            f"no requests to it were measured in the last {minutes}",
+            f"no requests to it were measured in {lately}",
             "The prober sends them: see whether it runs.",
         )
     for item in sight.measured.open(key):

@@ -19,7 +19,7 @@ PROBER = "prober"
 PORT = 9180
 # Seconds between two requests: to a process by its Service, to each pod, to each pod on trial, and for round trips.
 PACE = {"service": 2.0, "pod": 5.0, "trial": 0.2, "roundTrip": 10.0}
-_TIMEOUT, _WINDOW = 5.0, 300
+_TIMEOUT, _WINDOW = 5.0, 60
 # It stays small; the openstack client that people run in its pod needs more.
 _RESOURCES = Resources(requests=Amounts(cpu="50m", memory="96Mi"), limits=Amounts(memory="512Mi"))
 _PLACE = "/run/stackway"

@@ -143,6 +143,14 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def is_alive(pid: int) -> bool:
+    """Tell whether a process still does something; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def wait_until(what: str, done: Callable[[], bool], seconds: float) -> float:
     """Wait until something holds; return how long it took. Fails when it takes longer."""
     begin = clock.monotonic()

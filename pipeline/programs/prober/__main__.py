@@ -144,12 +144,13 @@ class Prober:
                 self.losses.explain((target.service, target.process))
 
     def is_expected(self, target: Target) -> bool:
-        """Tell whether a target must answer: it has done so before, or its process has been ready for a while.
+        """Tell whether a target must answer: it has done so before, or it has had an address and ready pods for a while.
 
         What comes into being has no users yet.
         """
         key = (target.service, target.process)
-        if any(is_ready(pod) for pod in self.own(*key)):
+        name = next(item["name"] for item in self.plan["targets"] if (item["service"], item["process"]) == key)
+        if name in self.cluster.objects["Service"] and any(is_ready(pod) for pod in self.own(*key)):
             self.ready.setdefault(key, time.monotonic())
         since = self.ready.get(key)
         return target in self.counts.tallies or (since is not None and time.monotonic() - since > _COMES)
