@@ -54,9 +54,11 @@ def _after(ready: dict[str, float]) -> str:
 def bring(session: Session, environment: "Environment", release: "Release") -> dict[str, float]:
     """Bring a release into an environment's cluster; return the second at which each stage was ready."""
     from pipeline import deploy
+    from pipeline.rollout import journal
     from pipeline.target import give_images, open_target
 
     target = open_target(session, environment)
+    journal.refuse_unfinished(target.api, environment.cluster.namespace, environment.name)
     prepared = deploy.prepare(target.api, release, environment)
     if prepared.plan.changes:
         check(session, target.api, prepared)
@@ -64,13 +66,13 @@ def bring(session: Session, environment: "Environment", release: "Release") -> d
     return deploy.apply(target.api, prepared, session.reporter, session.arguments.timeout)
 
 
-def check(session: Session, api: "Api", prepared: "Prepared") -> None:
+def check(session: Session, api: "Api", prepared: "Prepared", *, upgrade: bool = False) -> None:
     """Refuse what cannot go well, before anything is changed; what is only good to know is told."""
     from pipeline import preflight
     from pipeline.survey import survey
 
     facts = survey(api, prepared)
-    findings = preflight.judge(facts, adopt=getattr(session.arguments, "adopt", False))
+    findings = preflight.judge(facts, adopt=getattr(session.arguments, "adopt", False), upgrade=upgrade)
     preflight.refuse(facts, findings)
     for finding in findings:
         session.reporter.warn(f"{finding.what}. {finding.mend}")

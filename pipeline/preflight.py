@@ -5,6 +5,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from releases.version import ReleaseVersion
 from stackway.errors import RefusedError
 
 # `preStop: sleep` is what drains pods; it came on by default in 1.30.
@@ -55,6 +56,8 @@ class Facts:
     free: Amount | None = None
     quotas: tuple[Quota, ...] = ()
     refusals: tuple[str, ...] = ()
+    runs: str = ""
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,15 @@ class Finding:
     stops: bool = True
 
 
-def judge(facts: Facts, *, adopt: bool = False) -> list[Finding]:
-    """Return what is in the way of a deployment, what stops it first; `adopt` takes over a namespace of somebody else's."""
+def judge(facts: Facts, *, adopt: bool = False, upgrade: bool = False) -> list[Finding]:
+    """Return what is in the way, what stops it first.
+
+    `adopt` takes over a namespace of somebody else's; an `upgrade` may go to another series, a deployment may not.
+    """
     found = [
         *_reach(facts),
         *_namespace(facts, adopt=adopt),
+        *(() if upgrade else _series(facts)),
         *_rights(facts),
         *_storage(facts),
         *_room(facts),
@@ -112,6 +119,17 @@ def _namespace(facts: Facts, *, adopt: bool) -> Iterator[Finding]:
         what = f"the namespace {facts.namespace} is there and not ours (managed by {facts.manager or 'nobody we know'})"
         mend = "Look with --dry-run at what would be changed in it, then take it over with --adopt."
         yield Finding(what, mend, not adopt)
+
+
+def _series(facts: Facts) -> Iterator[Finding]:
+    """Yield that another series runs: a deployment contracts schemas at once, and old code would fail on them."""
+    if not facts.runs:
+        return
+    if ReleaseVersion.parse(facts.runs).series != ReleaseVersion.parse(facts.release).series:
+        what = f"release {facts.runs} runs in it, and {facts.release} is of another series"
+        yield Finding(
+            what, f"`release upgrade {facts.environment}` goes there step by step, and back when a check says no."
+        )
 
 
 def _rights(facts: Facts) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ def _upgrade(session: Session) -> ExitCode:
         told = f"{environment.name} runs release {plan.target} already"
         session.show(plan.to_dict(), plan.to_table() if plan.steps else told)
         return ExitCode.CHANGES_PENDING if plan.steps else ExitCode.DONE
-    check(session, place.api, prepared)
+    check(session, place.api, prepared, upgrade=True)
     give_images(place, release, session.reporter)
     return _run(session, place.api, target, journal.begin(place.api, namespace, plan))
 

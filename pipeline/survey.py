@@ -11,7 +11,7 @@ from pipeline.api import Api, Object, RefusedByClusterError
 from pipeline.deploy import KINDS, Prepared
 from pipeline.deployment import Verb
 from pipeline.manifests.amounts import thousandths
-from pipeline.manifests.objects import ENVIRONMENT, MANAGED_BY
+from pipeline.manifests.objects import ENVIRONMENT, MANAGED_BY, RELEASE
 from pipeline.preflight import Amount, Facts, Quota
 from stackway import clock
 
@@ -56,6 +56,8 @@ def survey(api: Api, prepared: Prepared) -> Facts:
         free=None if there is None or running is None else _free(there, running),
         quotas=tuple(_quota(item) for item in quotas.result() or ()),
         refusals=refusals.result(),
+        runs=labels.get(RELEASE, ""),
+        release=str(site.content.version),
     )
 
 
