@@ -152,7 +152,6 @@ def _deployment(site: Site, holder: Object) -> Object:
             {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
         ],
     }
-    marks = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
     spec = {
         "replicas": 1,
         "revisionHistoryLimit": 1,
@@ -160,7 +159,7 @@ def _deployment(site: Site, holder: Object) -> Object:
         # Two at a time would count everything twice.
         "strategy": {"type": "Recreate"},
         "selector": {"matchLabels": {NAME: PROBER, COMPONENT: PROBER}},
-        "template": {"metadata": {"labels": own, "annotations": marks}, "spec": pod},
+        "template": {"metadata": {"labels": own, "annotations": objects.scraped(PORT)}, "spec": pod},
     }
     return make("Deployment", PROBER, own, "apps/v1", spec=spec)
 

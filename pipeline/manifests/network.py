@@ -5,7 +5,7 @@
 from collections.abc import Iterator
 
 from buildkit.models import Process, Service
-from pipeline.manifests.objects import COMPONENT, MANAGED_BY, MANAGER, NAME, Object, labels, make
+from pipeline.manifests.objects import COMPONENT, MANAGED_BY, MANAGER, METRICS, NAME, Object, labels, make
 from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import workload_name
 
@@ -16,7 +16,7 @@ def policies(site: Site) -> list[Object]:
     for service in site.services.values():
         for name, process in site.processes(service).items():
             if process.port:
-                found.append(_reachable(service, name, process))
+                found.append(_reachable(site, service, name, process))
     return [*found, *_outside(site)]
 
 
@@ -41,12 +41,15 @@ def _outside(site: Site) -> Iterator[Object]:
         yield make("NetworkPolicy", "external", labels("network"), "networking.k8s.io/v1", spec=spec)
 
 
-def _reachable(service: Service, name: str, process: Process) -> Object:
-    """Return who reaches a process: everybody when it is public, else our own pods."""
+def _reachable(site: Site, service: Service, name: str, process: Process) -> Object:
+    """Return who reaches a process: everybody when it is public, else our own pods, and for metrics who monitors us."""
     ports = [{"protocol": "TCP", "port": number} for number in (process.port, *process.ports.values())]
     ours = [{"podSelector": {"matchLabels": {MANAGED_BY: MANAGER}}}]
     rule: Object = {"ports": ports} if process.public else {"ports": ports, "from": ours}
+    rules = [rule]
+    if METRICS in process.ports and site.environment.external.monitoring:
+        rules.append({"ports": [{"protocol": "TCP", "port": process.ports[METRICS]}]})
     chosen = {"matchLabels": {NAME: service.name, COMPONENT: name}}
-    spec = {"podSelector": chosen, "policyTypes": ["Ingress"], "ingress": [rule]}
+    spec = {"podSelector": chosen, "policyTypes": ["Ingress"], "ingress": rules}
     own = labels(service.name, name)
     return make("NetworkPolicy", workload_name(service.name, name), own, "networking.k8s.io/v1", spec=spec)

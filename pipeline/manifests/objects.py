@@ -13,6 +13,8 @@ MANAGER = "stackway"
 NAME, COMPONENT, PART_OF = (f"app.kubernetes.io/{key}" for key in ("name", "component", "part-of"))
 MANAGED_BY = "app.kubernetes.io/managed-by"
 REVISION, RELEASE, ENVIRONMENT = (f"stackway.dev/{key}" for key in ("revision", "release", "environment"))
+# The name of the port at which a process that has metrics gives them.
+METRICS = "metrics"
 _NAME_MAX = 63
 _HASH = 10
 
@@ -52,6 +54,12 @@ def secret(name: str, own: Mapping[str, str], files: Mapping[str, str]) -> Objec
     """Return an immutable Secret whose name changes with its content."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in files.items()}
     return make("Secret", f"{name}-{short_hash(dict(files))}", own, data=data, immutable=True, type="Opaque")
+
+
+def scraped(port: int) -> dict[str, str]:
+    """Return the annotations by which a Prometheus of the cluster finds a pod's metrics."""
+    found = {"scrape": "true", "port": str(port), "path": "/metrics"}
+    return {f"prometheus.io/{key}": value for key, value in found.items()}
 
 
 def name_of(item: Object) -> str:

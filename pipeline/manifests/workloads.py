@@ -13,7 +13,7 @@ from buildkit.models import Process, Service
 from pipeline.manifests import objects
 from pipeline.manifests.amounts import thousandths
 from pipeline.manifests.configuration import Configuration
-from pipeline.manifests.objects import COMPONENT, NAME, REVISION, Object, labels, make
+from pipeline.manifests.objects import COMPONENT, METRICS, NAME, REVISION, Object, labels, make
 from pipeline.manifests.pods import pod_spec
 from pipeline.manifests.site import Site
 
@@ -56,7 +56,7 @@ def workload(site: Site, configuration: Configuration, name: str) -> Workload:
     spec = pod_spec(site, configuration, name)
     revision = objects.short_hash(spec)
     own = labels(service.name, name, **{REVISION: revision})
-    template = {"metadata": {"labels": own}, "spec": {**spec, **_spread(own, process)}}
+    template = {"metadata": {"labels": own, **_scraped(site, process)}, "spec": {**spec, **_spread(own, process)}}
     around = tuple(_around(service, name, process, revision))
     main = (
         _stateful(service, name, process, template)
@@ -101,6 +101,12 @@ def _stateful(service: Service, name: str, process: Process, template: Object) -
         "volumeClaimTemplates": [],
     }
     return make("StatefulSet", workload_name(service.name, name), own, "apps/v1", spec=spec)
+
+
+def _scraped(site: Site, process: Process) -> Object:
+    """Tell a Prometheus of the cluster where a process has metrics; one of ours knows."""
+    port = process.ports.get(METRICS)
+    return {"annotations": objects.scraped(port)} if port and site.environment.external.monitoring else {}
 
 
 def _spread(own: dict[str, str], process: Process) -> Object:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.manifests.monitoring import monitoring, plan
+from pipeline.manifests.render import render
 from pipeline.measurements import read_measurements, read_time
 from pipeline.programs.prober.counts import KEPT, Counts, Histogram, Target
 from pipeline.programs.prober.facts import Object, pod_rows, why
@@ -257,3 +258,26 @@ def test_prober_may_only_look_and_only_here() -> None:
     (role,) = [item for item in found if item["kind"] == "Role"]
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} <= {"get", "list", "watch"}
     assert "secrets" not in {name for rule in role["rules"] for name in rule["resources"]}
+
+
+def test_prometheus_of_the_cluster_finds_and_reaches_what_has_metrics() -> None:
+    found = render(site(external={"monitoring": True})).objects
+    pods = [item["spec"]["template"]["metadata"] for item in found if item["kind"] in {"Deployment", "StatefulSet"}]
+    ports = {item.get("annotations", {}).get("prometheus.io/port") for item in pods} - {None}
+    ways = [item["spec"] for item in found if item["kind"] == "NetworkPolicy"]
+    opened = {
+        str(port["port"])
+        for way in ways
+        for rule in way.get("ingress", [])
+        for port in rule["ports"]
+        if "from" not in rule
+    }
+    assert len(ports) > 1
+    assert ports <= opened
+    assert "prometheus" not in {item["metadata"]["name"] for item in found if item["kind"] == "Service"}
+
+
+def test_without_it_metrics_are_for_our_own_only() -> None:
+    found = render(site()).objects
+    (way,) = [item for item in found if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] == "rabbitmq"]
+    assert all("from" in rule for rule in way["spec"]["ingress"])
