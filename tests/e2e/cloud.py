@@ -38,6 +38,12 @@ def release(*words: str) -> Any:
     return json.loads(run_release(*words, "--output", "json").stdout)
 
 
+def kill_release(seconds: float, *words: str) -> int:
+    """Run the program `release`, kill it after some time, and return how it ended."""
+    arguments = ("timeout", "--signal=KILL", str(seconds), sys.executable, "-m", "pipeline.cli", *words)
+    return process.run(Command(arguments, directory=REPOSITORY), check=False).code
+
+
 def cluster_runs() -> bool:
     return _KUBECONFIG.exists() and bool(release("cluster", "status").get("running"))
 
@@ -45,8 +51,9 @@ def cluster_runs() -> bool:
 class Cloud:
     """One environment on the local cluster."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, killed: tuple[int, ...] = ()) -> None:
         self.name = name
+        self.killed = killed
 
     @cached_property
     def api(self) -> Api:

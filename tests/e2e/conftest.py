@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.cluster.machine import lacking_rights
-from tests.e2e.cloud import Cloud, cluster_runs, release
+from tests.e2e.cloud import Cloud, cluster_runs, kill_release, release, tell
 
 SERIES = "2026.1"
 NAME = f"e2e-{os.getpid()}"
@@ -45,7 +45,9 @@ def version() -> str:
 
 @pytest.fixture(scope="session")
 def cloud(cluster: None, version: str) -> Iterator[Cloud]:  # noqa: ARG001 - it must be there first
-    """An environment with everything in it."""
-    release("env", "up", NAME, "--from", version)
-    yield Cloud(NAME)
-    release("env", "down", NAME)
+    """An environment with everything in it, though whoever made it was killed on the way, again and again."""
+    words = ("env", "up", NAME, "--from", version)
+    killed = [kill_release(seconds, *words) for seconds in (3.0, 9.0, 20.0)]
+    release(*words)
+    yield Cloud(NAME, tuple(killed))
+    tell(f"the environment was gone after {release('env', 'down', NAME)['seconds']} s")

@@ -9,9 +9,24 @@ import pytest
 import requests
 
 from pipeline.api import Object
-from tests.e2e.cloud import Cloud, release, wait_until
+from tests.e2e.cloud import Cloud, release, run_release, wait_until
 
 pytestmark = pytest.mark.cluster
+
+
+def test_killed_deployments_leave_one_that_is_whole(cloud: Cloud) -> None:
+    assert len(cloud.killed) == 3
+    assert all(code in {-9, 137} for code in cloud.killed)
+    seen = release("status", cloud.name, "--wait", "180")
+    assert seen["verdict"] == "healthy"
+    assert {item["service"] for item in seen["services"]} >= {"keystone", "nova", "mariadb", "prometheus"}
+
+
+def test_pod_leads_to_the_lines_of_its_spec(cloud: Cloud) -> None:
+    pod = cloud.pods("keystone", "api")[0]["metadata"]["name"]
+    told = run_release("trace", pod, "--env", cloud.name).stdout
+    assert "images/keystone/service.yaml:" in told
+    assert "BROKEN" not in told
 
 
 def test_token_is_issued(cloud: Cloud) -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from stackway import clock
-from tests.e2e.cloud import Cloud, is_alive, tell, wait_until
+from tests.e2e.cloud import Cloud, is_alive, release, tell, wait_until
 from tests.e2e.load import Load
 
 pytestmark = pytest.mark.cluster
@@ -81,6 +81,12 @@ def test_restart_of_what_all_share_is_a_bounded_gap(cloud: Cloud, service: str, 
     last = max(outcome.at for outcome in load.outcomes)
     assert not [item for item in load.failed if item.at > last - 5], load.summary()
     tell(load.summary())
+    healed = [
+        item for item in release("status", cloud.name, "--wait", "60")["disruptions"] if item["service"] == service
+    ]
+    assert healed
+    assert 0 < healed[-1]["seconds"] < 60
+    tell(f"{service} was whole again after {healed[-1]['seconds']} s")
 
 
 def test_load_makes_more_pods_and_they_go_again(cloud: Cloud) -> None:
