@@ -89,13 +89,13 @@ class Api:
         """Return the objects of a kind, and the version from which to watch them."""
         query = {"labelSelector": selector} if selector else {}
         found = self._ask(_Question("GET", _path(kind, namespace), query))
-        items = [{"kind": kind, **item} for item in found.get("items", [])]
+        items = [{"kind": kind, **item} for item in found.get("items") or []]
         return items, str(found["metadata"].get("resourceVersion", ""))
 
     def names(self, kind: str, namespace: str, selector: str) -> frozenset[str]:
         """Return the names of the objects of a kind; what they hold does not leave the cluster."""
         question = _Question("GET", _path(kind, namespace), {"labelSelector": selector}, accept=_NAMES_ONLY)
-        return frozenset(str(item["metadata"]["name"]) for item in self._ask(question).get("items", []))
+        return frozenset(str(item["metadata"]["name"]) for item in self._ask(question).get("items") or [])
 
     def read(self, path: str) -> Object:
         """Return what a path of the API says. Raises FailedError or UnavailableError."""

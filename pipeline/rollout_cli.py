@@ -6,10 +6,10 @@ import argparse
 from typing import TYPE_CHECKING
 
 from stackway.commands import Command, Session
-from stackway.errors import ExitCode, WrongInputError
+from stackway.errors import ExitCode, StackwayError, WrongInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from pipeline.api import Api, Object
     from pipeline.deploy import Prepared
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from releases.verify import Release
 
 _SOAK = 30.0
+_CLIENT_SECONDS = 60.0
 
 
 def _configure_upgrade(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,7 @@ def _target(api: "Api", environment: "Environment", release: "Release") -> "tupl
     from pipeline.rollout.engine import Target
 
     prepared = deploy.prepare(api, release, environment)
-    return Target(render(prepared.site, ("expand",)), prepared.site.services), prepared
+    return Target(prepared.site, render(prepared.site, ("expand",))), prepared
 
 
 def _plan(
@@ -98,6 +99,7 @@ def _source(live: "Mapping[tuple[str, str], Object]", environment: "Environment"
 def _run(session: Session, api: "Api", target: "Target", book: "Journal") -> ExitCode:
     from pipeline.rollout.advance import Outcome
     from pipeline.rollout.engine import Engine
+    from pipeline.rollout.records import new_workloads
     from stackway import clock
 
     started = clock.monotonic()
@@ -122,9 +124,56 @@ def _run(session: Session, api: "Api", target: "Target", book: "Journal") -> Exi
         )
         session.show(value, told)
         return ExitCode.DONE
+    _mend_records(session, api, target, plan, new_workloads)
+    _pin_back(session, plan, so_far.why)
     told = f"{plan.environment} is back on {plan.source} after {seconds} s: {so_far.why}"
     session.show(value, told)
     return ExitCode.ROLLED_BACK
+
+
+def _mend_records(
+    session: Session,
+    api: "Api",
+    target: "Target",
+    plan: "RolloutPlan",
+    workloads: "Callable[[RolloutPlan, str], list[str]]",
+) -> None:
+    """Delete the rows of processes that are gone for good; what cannot be done is told, for users are served already."""
+    import json
+
+    from pipeline.client import run_client
+    from pipeline.rollout.records import stale
+
+    for service in target.services.values():
+        records, names = service.upgrade.records, workloads(plan, service.name)
+        if records is None or not names:
+            continue
+        try:
+            rows = json.loads(run_client(api, target.site, records.list[1:], _CLIENT_SECONDS).output)
+            if found := stale(rows, names):
+                run_client(api, target.site, [*records.delete[1:], *found], _CLIENT_SECONDS)
+                session.reporter.say(f"{service.name}: {len(found)} records of processes that are gone deleted")
+        except (StackwayError, ValueError) as error:
+            session.reporter.warn(f"{service.name}: records of gone processes stay: {error}")
+
+
+def _pin_back(session: Session, plan: "RolloutPlan", why: str) -> None:
+    """Pin the old release again, on record. The cluster is back already, so what is in the way is only told."""
+    from pipeline.cli import COMMANDS, SUMMARY
+    from releases.desk import open_desk
+    from stackway.commands import build_parser
+
+    pin = open_desk(session, plan.environment).chain.pin
+    if pin is None or pin.digest != plan.digest:
+        return
+    reason = " ".join(f"upgrade to {plan.target} went back: {why}".split())[:200]
+    words = ["rollback", plan.environment, "--to", plan.source, "--reason", reason]
+    try:
+        session.part(build_parser("release", SUMMARY, COMMANDS), words)
+    except StackwayError as error:
+        session.reporter.warn(
+            f"the pin still names {plan.target}: {error.brief}. `release {' '.join(words[:4])}` moves it"
+        )
 
 
 def to_row(line: "Line", book: "Journal") -> dict[str, object]:
@@ -188,7 +237,9 @@ def _configure_finalize(parser: argparse.ArgumentParser) -> None:
 def _finalize(session: Session) -> ExitCode:
     from pipeline import deploy
     from pipeline.deploy_cli import pinned
+    from pipeline.rollout import final
     from pipeline.rollout.advance import Line, Outcome, Phase
+    from pipeline.rollout.records import old_workloads
     from pipeline.target import open_target
     from stackway import clock
 
@@ -206,8 +257,11 @@ def _finalize(session: Session) -> ExitCode:
             f"{environment.name} runs {book.plan.target}, and {release.version} is pinned",
             resolution=f"`release upgrade {environment.name}` brings what is pinned; or pin {book.plan.target} again.",
         )
-    prepared = deploy.prepare(api, release, environment)
+    target, prepared = _target(api, environment, release)
+    final.remove_old(api, environment.cluster.namespace, book.plan, session.reporter)
+    final.migrate_online(api, target.site, session.reporter)
     ready = deploy.apply(api, prepared, session.reporter, session.arguments.timeout)
+    _mend_records(session, api, target, book.plan, old_workloads)
     book.append(Line(Phase.FINALIZED, -1, clock.now().timestamp(), "somebody asked for it", "person"))
     value = {"environment": environment.name, "release": str(release.version), "ready": ready}
     session.show(value, f"{environment.name}: release {release.version} is final; the old one is gone")

@@ -35,11 +35,17 @@ def phase_commands(service: Service, phases: Iterable[str]) -> list[Command]:
     return [command for phase in PHASES if phase in set(phases) for command in getattr(service.database, phase)]
 
 
-def service_job(site: Site, configuration: Configuration, what: str, commands: Iterable[Command]) -> list[Object]:
-    """Return the job that runs a service's own commands in the service's own image and configuration, with its files."""
+def service_job(
+    site: Site, configuration: Configuration, what: str, commands: Iterable[Command], *, more: int | None = None
+) -> list[Object]:
+    """Return the job that runs a service's own commands in the service's own image and configuration, with its files.
+
+    With `more` each is run again as long as it ends with that exit code: it does a batch at a time.
+    """
     service = configuration.service
     listed = list(commands)
-    plan = {"commands": [_command(item) for item in listed]}
+    again = {} if more is None else {"more": more}
+    plan = {"commands": [{**_command(item), **again} for item in listed]}
     env = [secret_env(name, _CREDENTIAL_OF[name]) for item in listed for name in item.secret_environment]
     env += [
         {"name": name, "value": _filled(site, service, value)}

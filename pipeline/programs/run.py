@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a service's own commands in order, inside the service's container, and stops at the first that fails.
 
-Argument: a JSON file with {"commands": [{"run": [...], "unless": {"run": [...], "contains": "..."}}]}. Standard library only.
+Argument: a JSON file with {"commands": [{"run": [...], "unless": {"run": [...], "contains": "..."}, "more": 1}]}. With
+`more` a command is run again as long as it ends with that exit code. Standard library only.
 Most of a command's time is the import of its service. So a program that is Python is imported once, and each command is a
 fork of that; any other program is simply started.
 """
@@ -31,6 +32,8 @@ def main() -> int:
             print("  done before", flush=True)
             continue
         code = run(command["run"])
+        while code == command.get("more"):
+            code = run(command["run"])
         print(f"  exit code {code} after {time.monotonic() - started:.1f} s", flush=True)
         if code != 0:
             return code

@@ -13,6 +13,7 @@ from buildkit.models import Service
 from pipeline.api import Api, Object
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION
 from pipeline.manifests.render import Rendered
+from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload, workload_name
 from pipeline.readiness import Readiness, State, readiness
 from pipeline.rollout.advance import Act, Decision, Direction, Line, Outcome, Phase, Seen, advance, current, way_back
@@ -36,11 +37,16 @@ _CONFIRMED = 10
 
 @dataclass(frozen=True)
 class Target:
-    """What an upgrade leads to: rendered objects, services, and how answers are judged."""
+    """What an upgrade leads to: a release in its environment, rendered, and how answers are judged."""
 
+    site: Site
     rendered: Rendered
-    services: Mapping[str, Service]
     rates: Rates = field(default_factory=Rates)
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The services of the release."""
+        return self.site.services
 
     def workload(self, step: Step) -> Workload:
         """Return the workload that a step is about."""
@@ -109,10 +115,7 @@ class Engine:
         number = decision.step
         match decision.act:
             case Act.DO:
-                step = self._plan.steps[number]
-                self._write(
-                    Phase.BEGUN, number, decision.reason, before=befores(self._keys(step), self._api, self._namespace)
-                )
+                self._write(Phase.BEGUN, number, decision.reason, before=self._before(self._plan.steps[number]))
             case Act.CLOSE:
                 self._close(self._plan.steps[number])
                 self._write(Phase.DONE, number, decision.reason)
@@ -124,6 +127,12 @@ class Engine:
                 self._write(Phase.UNDONE, number, decision.reason)
             case Act.END:
                 self._write(Phase.ENDED, -1, decision.reason)
+
+    def _before(self, step: Step) -> Before:
+        """Return what a step changes as it is now; of what does not go back nothing is kept, for some of it is secret."""
+        if step.undo is not Undo.REVERSIBLE:
+            return {}
+        return befores(self._keys(step), self._api, self._namespace)
 
     def _write(self, phase: Phase, step: int, why: str, rule: str = "", *, before: Before | None = None) -> None:
         self._journal.append(Line(phase, step, self._now(), why, rule), before)
