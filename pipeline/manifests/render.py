@@ -103,19 +103,29 @@ def _databases(site: Site, configurations: dict[str, Configuration], phases: tup
 
 
 def _service(site: Site, service: Service, workloads: tuple[Workload, ...]) -> Iterator[Stage]:
-    """Yield a service's workloads, and then its addresses: they lead to a new revision once it is ready."""
+    """Yield a service's workloads, and then its addresses: they lead to a new revision once it is ready.
+
+    What users reach comes first. Workers are as long in starting as APIs, and nobody waits for them alone.
+    """
     own = [item for item in workloads if item.service == service.name]
-    after = _needs(site, service)
-    yield Stage(service.name, _reason(service), after, tuple(item for found in own for item in found.workload))
+    ports = {name for name, process in service.processes.items() if process.port} or set(service.processes)
+    first, later = ([item for item in own if (item.process in ports) is asked] for asked in (True, False))
+    yield Stage(service.name, _reason(service), _needs(site, service), _objects_of(first))
     reason = "they lead to the new revision, which is ready now"
-    yield Stage(
-        _address(service.name), reason, (service.name,), tuple(item for found in own for item in found.addresses)
-    )
+    addresses = tuple(item for found in own for item in found.addresses)
+    yield Stage(_address(service.name), reason, (service.name,), addresses)
+    reason = "the services that they talk to are there"
+    yield Stage(_workers(service.name), reason, _worker_needs(service), _objects_of(later))
+
+
+def _objects_of(workloads: list[Workload]) -> tuple[Object, ...]:
+    return tuple(item for found in workloads for item in found.workload)
 
 
 def _scaling(workloads: tuple[Workload, ...]) -> Stage:
     """Return the last stage: while everything starts, load says nothing about how many pods are needed."""
-    after = tuple({_address(item.service) for item in workloads} | {item.service for item in workloads})
+    services = {item.service for item in workloads}
+    after = tuple(name for item in services for name in (item, _address(item), _workers(item)))
     return Stage("scaling", "what starts is busy without load", after, tuple(o for w in workloads for o in w.scaling))
 
 
@@ -124,10 +134,13 @@ def _needs(site: Site, service: Service) -> tuple[str, ...]:
         return ("foundation",)
     shared = tuple(name for what in ("database", "cache", "messaging") for name in _addresses(site, what))
     own = ("foundation", _database(service.name), *shared)
-    if service.provides == "identity":
-        return own
+    return own if service.provides == "identity" else (*own, *_addresses(site, "identity"))
+
+
+def _worker_needs(service: Service) -> tuple[str, ...]:
+    """Return the stages before a service's workers: unlike APIs they ask other services when they start."""
     others = tuple(name for other in service.upgrade.after for name in (other, _address(other)))
-    return (*own, "catalog", *others)
+    return (service.name, _address(service.name), "catalog", *others)
 
 
 def _reason(service: Service) -> str:
@@ -135,7 +148,7 @@ def _reason(service: Service) -> str:
         return f"services need it as their {service.provides}" if service.provides else "part of every environment"
     if service.provides == "identity":
         return "all services ask it who somebody is"
-    return "its database and all that it asks are there"
+    return "its database is there, and who asks it is known"
 
 
 def _addresses(site: Site, what: str) -> tuple[str, ...]:
@@ -148,6 +161,10 @@ def _addresses(site: Site, what: str) -> tuple[str, ...]:
 
 def _address(service: str) -> str:
     return f"{service} address"
+
+
+def _workers(service: str) -> str:
+    return f"{service} workers"
 
 
 def _database(service: str) -> str:

@@ -163,8 +163,9 @@ def earlier(found: Rendered, stage: str) -> set[str]:
 def test_what_is_needed_is_there_before_what_needs_it(rendered: Rendered) -> None:
     assert {"namespace", "foundation", "mariadb"} <= earlier(rendered, "keystone database")
     assert {"keystone database", "rabbitmq", "memcached"} <= earlier(rendered, "keystone")
-    assert {"keystone address", "catalog", "placement address"} <= earlier(rendered, "nova")
-    assert earlier(rendered, "scaling") >= {"nova address", "cinder address", "neutron address"}
+    assert {"keystone address", "nova database"} <= earlier(rendered, "nova")
+    assert {"nova address", "catalog", "placement address"} <= earlier(rendered, "nova workers")
+    assert earlier(rendered, "scaling") >= {"nova address", "cinder workers", "neutron address"}
     assert "glance" not in earlier(rendered, "neutron")
 
 
