@@ -75,7 +75,9 @@ class Target:
 class Engine:
     """One run of an upgrade."""
 
-    def __init__(self, api: Api, journal: Journal, target: Target, reporter: Reporter) -> None:
+    def __init__(
+        self, api: Api, journal: Journal, target: Target, reporter: Reporter, *, look: float = _LOOK_SECONDS
+    ) -> None:
         self._api, self._journal, self._target, self._reporter = api, journal, target, reporter
         self._namespace, self._plan = journal.namespace, journal.plan
         self._watching = Watching(api, self._namespace, _WATCHED)
@@ -83,6 +85,7 @@ class Engine:
         self._acted: set[tuple[Phase, int]] = set()
         self._shifted: dict[int, int] = {}
         self._told = ""
+        self._pause = look
 
     def run(self) -> Outcome:
         """Go on until the upgrade has ended; return how. Raises FencedError when somebody else goes on with it."""
@@ -97,7 +100,7 @@ class Engine:
                 changes = self._watching.changes
                 self._tell(decision)
                 if decision.act is Act.WAIT:
-                    self._watching.wait(changes, _LOOK_SECONDS)
+                    self._watching.wait(changes, self._pause)
                 else:
                     self._carry_out(decision)
 

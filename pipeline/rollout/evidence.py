@@ -62,12 +62,20 @@ class Trial:
         """Return what may be said of its answers."""
         if self.slowness >= -math.log(rates.alpha):
             return Outlook.FAILED
-        return self.evidence.outlook(rates)
+        found = self.evidence.outlook(rates)
+        if found is Outlook.PASSED and self.pairs and self.swiftness < -math.log(rates.beta):
+            return Outlook.UNDECIDED
+        return found
 
     @property
     def slowness(self) -> float:
         """The logarithm of the wealth against "not slower more often than every other time" (a sign test by betting)."""
         return self.slower * math.log1p(_BET) + (self.pairs - self.slower) * math.log1p(-_BET)
+
+    @property
+    def swiftness(self) -> float:
+        """The logarithm of the wealth against "slower at least every other time"."""
+        return (self.pairs - self.slower) * math.log1p(_BET) + self.slower * math.log1p(-_BET)
 
 
 def observe(trial: Trial, new: Counts, old: Counts) -> Trial:

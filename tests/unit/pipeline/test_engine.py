@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""An upgrade carried out on a cluster in memory: it ends all-new or all-old, whatever breaks and whenever it is killed."""
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from pipeline.manifests.objects import REVISION
+from pipeline.manifests.render import render
+from pipeline.manifests.site import Site
+from pipeline.rollout.advance import Line, Outcome, Phase
+from pipeline.rollout.engine import TRIAL, Engine, Target
+from pipeline.rollout.journal import FencedError, begin, latest, unfinished
+from pipeline.rollout.plan import Goal, RolloutPlan, Strategy, plan
+from pipeline.rollout.records import new_workloads, old_workloads, stale
+from stackway.console import SilentReporter
+from tests.fakes.cluster import FakeCluster, KilledError
+from tests.fakes.sites import site
+
+if TYPE_CHECKING:
+    from pipeline.api import Api
+
+OLD, NEW = "2026.1.0", "2026.1.1"
+CHANGED = {"services": {"glance": {"settings": {"debug": True}}}}
+
+
+@cache
+def wanted() -> Site:
+    return site(NEW, **CHANGED)
+
+
+def fresh(**given: Any) -> FakeCluster:
+    """Return a cluster in which the old release runs."""
+    items = render(site(OLD)).objects
+    return FakeCluster({(item["kind"], item["metadata"]["name"]): item for item in items}, **given)
+
+
+def planned(cluster: FakeCluster, strategy: Strategy = Strategy.ROLLING) -> tuple[Target, RolloutPlan]:
+    rendered = render(wanted(), ("expand",))
+    goal = Goal("dev", NEW, "sha256:1", rendered, wanted().services)
+    return Target(wanted(), rendered), plan(goal, OLD, cluster.objects, strategy)
+
+
+def run(cluster: FakeCluster) -> Outcome:
+    """Begin an upgrade, or go on with the one that is there, and carry it out."""
+    api = cast("Api", cluster)
+    book = unfinished(api, "dev")
+    target, steps = planned(cluster)
+    return Engine(api, book or begin(api, "dev", steps), target, SilentReporter(), look=0.01).run()
+
+
+def serving(cluster: FakeCluster) -> str:
+    return str(cluster.objects["Service", "glance-api"]["spec"]["selector"][REVISION])
+
+
+def revisions(cluster: FakeCluster) -> set[str]:
+    """Return the revisions of the changed process that have pods."""
+    return {
+        str(item["metadata"]["labels"][REVISION])
+        for (kind, name), item in cluster.objects.items()
+        if kind == "Pod" and name.startswith("glance-api-")
+    }
+
+
+def new_revision() -> str:
+    found = next(item for item in render(wanted()).workloads if item.service == "glance")
+    return found.revision
+
+
+def plain(cluster: FakeCluster) -> dict[tuple[str, str], Any]:
+    """Return what an upgrade must leave as it was, without what the cluster writes."""
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    found = {key: item for key, item in cluster.objects.items() if key[0] in kinds and key[1] != "prober"}
+    return {key: (item["spec"], item["metadata"].get("annotations") or {}) for key, item in found.items()}
+
+
+def test_good_release_gets_the_users_and_the_old_one_stays_warm() -> None:
+    cluster = fresh()
+    before = serving(cluster)
+    assert run(cluster) is Outcome.UPGRADED
+    assert serving(cluster) == new_revision()
+    assert revisions(cluster) == {before, new_revision()}
+    assert TRIAL not in (cluster.objects["Service", "glance-api"]["metadata"].get("annotations") or {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [
+        ("image", "image"),
+        ("configuration", "configuration"),
+        ("crash", "crash"),
+        ("down", "requests"),
+        ("flaky", "requests"),
+        ("slow", "requests"),
+    ],
+)
+def test_bad_release_goes_back_and_nothing_is_other_than_before(fault: str, rule: str) -> None:
+    cluster = fresh(failing={new_revision(): fault})
+    before = plain(cluster)
+    assert run(cluster) is Outcome.ROLLED_BACK
+    assert plain(cluster) == before
+    assert revisions(cluster) == {serving(cluster)}
+    book = latest(cast("Api", cluster), "dev")
+    assert book
+    (turned,) = [line for line in book.lines if line.phase is Phase.TURNED]
+    assert turned.rule == rule
+
+
+@pytest.mark.parametrize("fault", ["", "down"], ids=["good", "bad"])
+@pytest.mark.parametrize("is_made", [True, False], ids=["after the write", "before the write"])
+def test_runner_that_is_killed_at_any_write_is_followed_by_one_that_ends_it(fault: str, is_made: bool) -> None:  # noqa: FBT001
+    failing = {new_revision(): fault} if fault else {}
+    whole = fresh(failing=failing)
+    outcome = run(whole)
+    for deadly in range(1, whole.writes + 1, 3):
+        cluster = fresh(failing=failing, deadly=deadly, is_made=is_made)
+        with pytest.raises(KilledError):
+            run(cluster)
+        assert run(cluster) is outcome, deadly
+        assert plain(cluster) == plain(whole), deadly
+        assert revisions(cluster) == revisions(whole), deadly
+
+
+def test_upgrade_that_went_well_can_be_taken_back() -> None:
+    cluster = fresh()
+    before = plain(cluster)
+    run(cluster)
+    api = cast("Api", cluster)
+    book = latest(api, "dev")
+    assert book
+    book.append(Line(Phase.TURNED, -1, 0.0, "somebody asked for it", "person"))
+    assert run(cluster) is Outcome.ROLLED_BACK
+    assert plain(cluster) == before
+
+
+def test_of_two_runners_one_is_told_that_the_other_goes_on() -> None:
+    api = cast("Api", fresh())
+    book = begin(api, "dev", planned(cast("FakeCluster", api))[1])
+    other = latest(api, "dev")
+    assert other
+    book.append(Line(Phase.BEGUN, 0, 0.0))
+    with pytest.raises(FencedError, match="somebody else"):
+        other.append(Line(Phase.BEGUN, 0, 0.0))
+
+
+def test_journal_holds_no_secret() -> None:
+    cluster = fresh()
+    run(cluster)
+    texts = [
+        str(item["data"])
+        for (kind, name), item in cluster.objects.items()
+        if kind == "ConfigMap" and name.startswith("rollout-")
+    ]
+    assert texts
+    assert not [text for text in texts if "secret of" in text or '"kind":"Secret"' in text]
+
+
+def test_rows_of_pods_that_are_gone_are_found_by_their_hosts() -> None:
+    rows = [
+        {"ID": 1, "Host": "nova-conductor-new-x"},
+        {"ID": 2, "Host": "nova-conductor-old-y"},
+        {"ID": 3, "Host": "compute"},
+    ]
+    assert stale(rows, ["nova-conductor-new"]) == ["1"]
+    assert stale(rows, []) == []
+    steps = planned(fresh())[1]
+    assert new_workloads(steps, "glance") == [f"glance-api-{new_revision()}"]
+    assert len(old_workloads(steps, "glance")) == 1
+    assert old_workloads(steps, "nova") == []
