@@ -235,6 +235,8 @@ class Prober:
         key = (label(item, labels["service"]), label(item, labels["process"]))
         with self.lock:
             if kind == "Pod":
+                if state == GONE:
+                    self.losses.left(key, item)
                 self.losses.explain(key, item)
             elif kind in {"Deployment", "StatefulSet"} and all(key):
                 self.losses.compare(key, item, gone=state == GONE)

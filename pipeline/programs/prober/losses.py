@@ -9,6 +9,8 @@ from .counts import Counts
 from .facts import Object, name_of, ready_of, wanted_of, why
 
 Key = tuple[str, str]
+# Watches are not in step: a pod may be gone before its workload says that it has one less.
+_LEFT = 10.0
 
 
 class Losses:
@@ -18,6 +20,7 @@ class Losses:
         self._counts = counts
         self._pods = pods
         self._most: dict[str, int] = {}
+        self._left: dict[Key, tuple[float, str]] = {}
 
     def compare(self, key: Key, workload: Object, *, gone: bool) -> None:
         """Compare how many pods of a workload are ready with how many were."""
@@ -33,8 +36,16 @@ class Losses:
             self._counts.lost(key, time.time(), name, f"{ready} of {wanted} pods ready")
             self.explain(key)
 
+    def left(self, key: Key, pod: Object) -> None:
+        """Remember for a while that a pod of a process is gone."""
+        self._left[key] = (time.time(), name_of(pod))
+
     def explain(self, key: Key, *more: Object) -> None:
         """Ask the pods of a process why it is disrupted, when it is."""
-        if key in self._counts.open:
-            cause, sure = why([*more, *self._pods(*key)], time.time())
-            self._counts.explain(key, cause, sure=sure)
+        if key not in self._counts.open:
+            return
+        cause, sure = why([*more, *self._pods(*key)], time.time())
+        moment, name = self._left.get(key, (0.0, ""))
+        if not sure and time.time() - moment < _LEFT:
+            cause, sure = f"{name} was deleted", True
+        self._counts.explain(key, cause, sure=sure)

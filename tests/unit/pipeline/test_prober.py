@@ -177,6 +177,15 @@ def test_workload_is_disrupted_by_what_it_loses(seen: list[tuple[int, int]], *, 
     assert [item.cause for item in counts.open.values()] == (["a was deleted"] if disrupted else [])
 
 
+def test_pod_that_went_before_its_workload_says_so_is_the_cause() -> None:
+    counts = Counts(NOW)
+    losses = Losses(counts, lambda _service, _process: [])
+    losses.compare(KEY, workload(2), gone=False)
+    losses.left(KEY, pod())
+    losses.compare(KEY, workload(1), gone=False)
+    assert counts.open[KEY].cause == "a was deleted"
+
+
 def test_workload_that_is_gone_is_no_disruption() -> None:
     counts = Counts(NOW)
     losses = Losses(counts, lambda _service, _process: [])
