@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from releases.environment import Environment
     from releases.verify import Release
 
-_SOAK = 30.0
 _CLIENT_SECONDS = 60.0
 
 
@@ -29,11 +28,10 @@ def _configure_upgrade(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strategy",
         choices=("rolling", "blue-green"),
-        default="rolling",
-        help="service by service, or everything beside the old release and then users (default: rolling)",
+        help="service by service, or everything beside the old release and then users (default: the environment's)",
     )
     parser.add_argument(
-        "--soak", metavar="SECONDS", type=float, default=_SOAK, help=f"watch so long at the end (default: {_SOAK:.0f})"
+        "--soak", metavar="SECONDS", type=float, help="watch so long at the end (default: the environment's)"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the steps: 0 nothing, 3 something")
 
@@ -72,13 +70,18 @@ def _plan(
     session: Session, api: "Api", target: "Target", release: "Release", environment: "Environment"
 ) -> "RolloutPlan":
     from pipeline import deploy
+    from pipeline.manifests.amounts import seconds
     from pipeline.rollout import plan as plans
+    from pipeline.rollout.sequential import Rates
 
     live = deploy.live_objects(api, environment.cluster.namespace)
     source = _source(live, environment)
-    goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services)
-    strategy = plans.Strategy(session.arguments.strategy)
-    return plans.plan(goal, source, live, strategy, session.arguments.soak)
+    said = environment.rollout
+    rules = plans.Rules(Rates(said.good, said.bad, said.alpha, said.beta), said.slower, seconds(said.disturbance))
+    goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services, rules)
+    strategy = plans.Strategy(session.arguments.strategy or said.strategy)
+    soak = seconds(said.soak) if session.arguments.soak is None else session.arguments.soak
+    return plans.plan(goal, source, live, strategy, soak)
 
 
 def _source(live: "Mapping[tuple[str, str], Object]", environment: "Environment") -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from buildkit.models import API_VERSION, Day, Name, Replicas, Resources, Shape, Text, Word
+from buildkit.models import API_VERSION, Day, Duration, Name, Replicas, Resources, Shape, Text, Word
 from buildkit.scan.policy import Age, seconds
 
 Back = Literal["pods", "pods-and-records", "restore"]
@@ -31,6 +31,7 @@ HostName = Annotated[
 _Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 _Flag = Annotated[bool, Field(strict=True)]
 _Count = Annotated[int, Field(strict=True, ge=1, le=20)]
+_Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class Revocation(Shape):
@@ -116,6 +117,33 @@ class Gates(Shape):
         ("pods", "pods-and-records"), description="What the way back to the earlier series may take."
     )
     candidates: _Flag = Field(default=False, description="Release candidates (`2026.1.3-rc.1`) may come here.")
+
+
+class Rollout(Shape):
+    """How an upgrade goes and when it goes back. Shares are of requests, 0.01 is one in a hundred."""
+
+    strategy: Literal["rolling", "blue-green"] = Field(
+        "rolling", description="Service by service, or everything beside the old release and then users."
+    )
+    soak: Duration = Field(
+        "30s", description="So long the whole is watched at the end before the upgrade counts as done."
+    )
+    good: _Share = Field(0.01, description="A revision of which at most this share of requests fails is good.")
+    bad: _Share = Field(0.10, description="A revision of which at least this share fails is bad.")
+    alpha: _Share = Field(0.01, description="The chance to take a good revision back.")
+    beta: _Share = Field(0.01, description="The chance to let a bad one pass.")
+    slower: Annotated[float, Field(ge=1.0, le=100.0)] = Field(
+        1.5, description="An answer counts as slower when it took so many times as long as the old revision's."
+    )
+    disturbance: Duration = Field(
+        "15s", description="When the old revision fails too for so long in one step, the upgrade goes back."
+    )
+
+    @model_validator(mode="after")
+    def _good_is_better_than_bad(self) -> Self:
+        if self.good >= self.bad:
+            raise ValueError(f"good ({self.good}) must be less than bad ({self.bad})")
+        return self
 
 
 class Cluster(Shape):
@@ -216,6 +244,7 @@ class Environment(Shape):
     trust: Trust = Trust()
     channel: Channel = Channel()
     gates: Gates = Gates()
+    rollout: Rollout = Rollout()
     region: RegionName = Field("RegionOne", description="The region in keystone's catalogue.")
     external: External = External()
     services: dict[Name, ServiceChanges] = Field({}, description="What is different here, by service.")

@@ -79,7 +79,7 @@ class Seen:
     doom: Doom | None = None
     outlook: Outlook | None = None
     told: str = ""
-    disturbed: int = 0
+    disturbed: float = 0.0
 
 
 class Act(StrEnum):
@@ -131,8 +131,8 @@ def progress(lines: Iterable[Line]) -> Progress:
     return found
 
 
-def advance(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float, *, disturbance: int = 30) -> Decision:
-    """Return what to do next. `now` is seconds since 1970; `disturbance` is how many troubled looks are borne in a step."""
+def advance(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float) -> Decision:
+    """Return what to do next. `now` is seconds since 1970."""
     if so_far.outcome is not None:
         return Decision(Act.END, -1, str(so_far.outcome))
     if so_far.direction is Direction.BACK:
@@ -142,7 +142,7 @@ def advance(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float, *, dist
         return Decision(Act.END, -1, "every step is done")
     if number not in so_far.begun:
         return Decision(Act.DO, number, plan.steps[number].reason)
-    return _judge(plan.steps[number], number, so_far, seen, (now, disturbance))
+    return _judge(plan.steps[number], number, so_far, seen, (now, plan.rules.disturbance))
 
 
 def current(plan: RolloutPlan, so_far: Progress) -> int | None:
@@ -150,7 +150,7 @@ def current(plan: RolloutPlan, so_far: Progress) -> int | None:
     return next((number for number in range(len(plan.steps)) if number not in so_far.done), None)
 
 
-def _judge(step: Step, number: int, so_far: Progress, seen: Seen, limits: tuple[float, int]) -> Decision:
+def _judge(step: Step, number: int, so_far: Progress, seen: Seen, limits: tuple[float, float]) -> Decision:
     """Decide about a step that was begun."""
     now, disturbance = limits
     if seen.doom is not None:

@@ -6,7 +6,7 @@ It decides nothing itself. Killed at any moment, another run reads the journal a
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from buildkit.models import Service
@@ -21,7 +21,7 @@ from pipeline.rollout.doom import Doom, doom, own_pods
 from pipeline.rollout.evidence import Trial, observe, read_counts
 from pipeline.rollout.journal import Before, Journal, Key, befores, kept
 from pipeline.rollout.plan import Kind, Step, Undo
-from pipeline.rollout.sequential import Outlook, Rates
+from pipeline.rollout.sequential import Outlook
 from pipeline.watching import Watching
 from stackway import clock
 from stackway.console import Reporter
@@ -41,7 +41,6 @@ class Target:
 
     site: Site
     rendered: Rendered
-    rates: Rates = field(default_factory=Rates)
 
     @property
     def services(self) -> Mapping[str, Service]:
@@ -218,7 +217,7 @@ class Engine:
         if self._target.is_asked(step):
             trial = self._observe(step)
             return Seen(
-                ready=True, outlook=trial.outlook(self._target.rates), told=_told(trial), disturbed=trial.disturbed
+                ready=True, outlook=trial.outlook(self._plan.rules.rates), told=_told(trial), disturbed=trial.disturbed
             )
         if self._target.tells(step):
             return self._look_at_workers(step)
@@ -253,7 +252,7 @@ class Engine:
         trial = self._observe(step)
         begun = self._shifted.setdefault(number, trial.evidence.outcomes)
         answered = trial.evidence.outcomes - begun
-        outlook = Outlook.FAILED if trial.outlook(self._target.rates) is Outlook.FAILED else None
+        outlook = Outlook.FAILED if trial.outlook(self._plan.rules.rates) is Outlook.FAILED else None
         return Seen(
             answered >= _CONFIRMED, None, outlook, f"{answered} requests since; {_told(trial)}", trial.disturbed
         )
@@ -267,7 +266,7 @@ class Engine:
                 return Seen(doom=found)
             if self._target.is_asked(step):
                 trial = self._observe(step)
-                if trial.outlook(self._target.rates) is Outlook.FAILED:
+                if trial.outlook(self._plan.rules.rates) is Outlook.FAILED:
                     return Seen(outlook=Outlook.FAILED, told=f"{step.service} {step.process}: {_told(trial)}")
         return Seen(told="nothing was found so far")
 
@@ -322,7 +321,9 @@ class Engine:
         status = self._status()
         old = {name.rpartition("-")[2] for name, _ in step.old}
         new_counts = read_counts(status, key, [step.revision])
-        self._trials[key] = found = observe(before, new_counts, read_counts(status, key, old))
+        self._trials[key] = found = observe(
+            before, new_counts, read_counts(status, key, old), self._now(), self._plan.rules.slower
+        )
         return found
 
     # What is done

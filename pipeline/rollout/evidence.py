@@ -13,8 +13,6 @@ from typing import Any
 
 from pipeline.rollout.sequential import Evidence, Outlook, Rates
 
-# Slower than this many times the old one counts as slower.
-_SLOWER = 1.5
 # A request of a few milliseconds is slower by chance.
 _LEAST_SECONDS = 0.02
 _BET = 0.5
@@ -49,12 +47,13 @@ Counts = Mapping[str, Count]
 
 @dataclass(frozen=True)
 class Trial:
-    """What is known of a new revision: evidence so far, and the counts that it goes on from."""
+    """What is known of a new revision: evidence so far, and the counts and the time (seconds) that it goes on from."""
 
     evidence: Evidence = field(default_factory=Evidence)
     slower: int = 0
     pairs: int = 0
-    disturbed: int = 0
+    disturbed: float = 0.0
+    at: float = 0.0
     before: tuple[tuple[str, Count], ...] = ()
     kinds: tuple[str, ...] = ()
 
@@ -78,23 +77,23 @@ class Trial:
         return (self.pairs - self.slower) * math.log1p(_BET) + self.slower * math.log1p(-_BET)
 
 
-def observe(trial: Trial, new: Counts, old: Counts) -> Trial:
-    """Return the trial with what was counted since, of the pods of the new and of the old revision."""
+def observe(trial: Trial, new: Counts, old: Counts, now: float, slower: float = 1.5) -> Trial:
+    """Return the trial with what was counted since; `slower` times as long as the old revision takes counts as slower."""
     before = dict(trial.before)
     fresh, known = (_together(counts, before) for counts in (new, old))
-    now = {**before, **new, **old}
-    after = replace(trial, before=tuple(sorted(now.items())))
+    counts_now = {**before, **new, **old}
+    after = replace(trial, before=tuple(sorted(counts_now.items())), at=now)
     if not fresh.requests:
         return after
     if known.failures:
         # Both had their troubles, or only the old one: nobody learns anything about the new one from that.
-        return replace(after, disturbed=trial.disturbed + 1)
+        return replace(after, disturbed=trial.disturbed + (now - trial.at if trial.at else 0.0))
     evidence = trial.evidence.and_(fresh.failures, fresh.requests - fresh.failures)
-    pairs, slower = trial.pairs, trial.slower
+    pairs, lost = trial.pairs, trial.slower
     if fresh.mean is not None and known.mean is not None and not fresh.failures:
         pairs += 1
-        slower += fresh.mean > max(known.mean * _SLOWER, _LEAST_SECONDS)
-    return replace(after, evidence=evidence, pairs=pairs, slower=slower)
+        lost += fresh.mean > max(known.mean * slower, _LEAST_SECONDS)
+    return replace(after, evidence=evidence, pairs=pairs, slower=lost)
 
 
 def _together(counts: Counts, before: Counts) -> Count:

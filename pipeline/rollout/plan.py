@@ -7,7 +7,7 @@ same on another machine.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline.manifests.amounts import whole_seconds
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION, Object
 from pipeline.manifests.render import Rendered
 from pipeline.manifests.workloads import Workload, workload_name
+from pipeline.rollout.sequential import Rates
 from releases.version import ReleaseVersion
 from stackway.console import Table
 
@@ -74,6 +75,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What proves a new revision good or bad, and for how many seconds a step bears that the old one fails too."""
+
+    rates: Rates = field(default_factory=Rates)
+    slower: float = 1.5
+    disturbance: float = 15.0
+
+
+@dataclass(frozen=True)
 class RolloutPlan:
     """All steps of an upgrade."""
 
@@ -84,6 +94,7 @@ class RolloutPlan:
     strategy: Strategy
     steps: tuple[Step, ...]
     kept: tuple[str, ...]
+    rules: Rules = field(default_factory=Rules)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""
@@ -112,7 +123,8 @@ def read_plan(value: Mapping[str, Any]) -> RolloutPlan:
         for row in value["steps"]
     )
     own = {name: str(value[name]) for name in ("environment", "source", "target", "digest")}
-    return RolloutPlan(**own, strategy=Strategy(value["strategy"]), steps=steps, kept=tuple(value["kept"]))
+    rules = Rules(**{**value["rules"], "rates": Rates(**value["rules"]["rates"])})
+    return RolloutPlan(**own, strategy=Strategy(value["strategy"]), steps=steps, kept=tuple(value["kept"]), rules=rules)
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,7 @@ class Goal:
     digest: str
     rendered: Rendered
     services: Mapping[str, Service]
+    rules: Rules = field(default_factory=Rules)
 
 
 def plan(goal: Goal, source: str, live: Mapping[Key, Object], strategy: Strategy, soak: float = 0.0) -> RolloutPlan:
@@ -148,7 +161,8 @@ def plan(goal: Goal, source: str, live: Mapping[Key, Object], strategy: Strategy
     if steps and soak:
         reason = "users find what requests did not; the old revision stays warm"
         steps.append(Step(Kind.SOAK, "", "", reason, Undo.REVERSIBLE, soak))
-    return RolloutPlan(goal.environment, source, goal.version, goal.digest, strategy, tuple(steps), tuple(sorted(kept)))
+    names = (goal.environment, source, goal.version, goal.digest)
+    return RolloutPlan(*names, strategy, tuple(steps), tuple(sorted(kept)), goal.rules)
 
 
 def ordered(services: Mapping[str, Service]) -> list[Service]:

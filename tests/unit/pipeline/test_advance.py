@@ -94,7 +94,7 @@ class World:
         if roll < 0.04:
             return Seen(ready=True, outlook=Outlook.FAILED)
         if roll < 0.05:
-            return Seen(disturbed=31)
+            return Seen(disturbed=15.5)
         ready = self.chance.random() < 0.5
         return Seen(ready=ready, outlook=self.chance.choice([None, Outlook.PASSED, Outlook.UNDECIDED]))
 
@@ -166,7 +166,7 @@ def begun(number: int, at: float = NOW) -> list[Line]:
         (Seen(ready=True, outlook=Outlook.PASSED), 1, Act.CLOSE, ""),
         (Seen(ready=True, outlook=Outlook.FAILED), 1, Act.TURN, "requests"),
         (Seen(doom=Doom("image", "p", "not found")), 0, Act.TURN, "image"),
-        (Seen(ready=True, disturbed=31), 1, Act.TURN, "disturbance"),
+        (Seen(ready=True, disturbed=15.5), 1, Act.TURN, "disturbance"),
         (Seen(ready=True, outlook=Outlook.PASSED), 99, Act.CLOSE, ""),
     ],
     ids=[

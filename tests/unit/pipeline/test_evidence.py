@@ -14,11 +14,11 @@ def went_on(looks: int, new: tuple[int, float], old: tuple[int, float], trial: T
     """Return a trial after so many looks; (failures, seconds of a request) of five requests at each."""
     found = trial or Trial()
     for look in range(1, looks + 1):
-        counts = [
+        new_counts, old_counts = (
             {name: Count(5 * look, failures * look, 5 * look * seconds)}
             for name, (failures, seconds) in (("new", new), ("old", old))
-        ]
-        found = observe(found, *counts)
+        )
+        found = observe(found, new_counts, old_counts, 100.0 + look)
     return found
 
 
@@ -33,7 +33,7 @@ def test_failures_of_the_new_one_alone_fail_it_at_the_first_look() -> None:
 def test_failures_of_both_are_nobodys_and_are_counted_apart() -> None:
     found = went_on(10, (5, 0.1), (5, 0.1))
     assert found.evidence.outcomes == 0
-    assert found.disturbed == 10
+    assert found.disturbed == 9.0
     assert found.outlook(RATES) is Outlook.UNDECIDED
 
 
@@ -49,22 +49,22 @@ def test_slow_by_chance_is_not_slow() -> None:
     for _ in range(60):
         new = new.and_(Count(1, 0, chance.lognormvariate(-2, 0.35)))
         old = old.and_(Count(1, 0, chance.lognormvariate(-2, 0.35)))
-        trial = observe(trial, {"new": new}, {"old": old})
+        trial = observe(trial, {"new": new}, {"old": old}, 1.0)
     assert trial.outlook(RATES) is Outlook.PASSED
 
 
 def test_first_revision_is_judged_alone() -> None:
-    assert observe(Trial(), {"a": Count(60, 0, 6.0)}, {}).outlook(RATES) is Outlook.PASSED
-    assert observe(Trial(), {"a": Count(2, 2, 0.1)}, {}).outlook(RATES) is Outlook.FAILED
+    assert observe(Trial(), {"a": Count(60, 0, 6.0)}, {}, 1.0).outlook(RATES) is Outlook.PASSED
+    assert observe(Trial(), {"a": Count(2, 2, 0.1)}, {}, 1.0).outlook(RATES) is Outlook.FAILED
 
 
 def test_counter_that_began_anew_counts_from_nothing() -> None:
-    trial = observe(Trial(), {"a": Count(40, 0, 4.0)}, {})
-    assert observe(trial, {"a": Count(3, 0, 0.3)}, {}).evidence.outcomes == 43
+    trial = observe(Trial(), {"a": Count(40, 0, 4.0)}, {}, 1.0)
+    assert observe(trial, {"a": Count(3, 0, 0.3)}, {}, 2.0).evidence.outcomes == 43
 
 
 def test_no_data_is_no_evidence() -> None:
-    trial = observe(Trial(), {}, {"old": Count(50, 0, 5.0)})
+    trial = observe(Trial(), {}, {"old": Count(50, 0, 5.0)}, 1.0)
     assert trial.evidence.outcomes == 0
     assert trial.outlook(RATES) is Outlook.UNDECIDED
 
