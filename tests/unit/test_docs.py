@@ -58,7 +58,7 @@ MODELS = {
     "docs/reference/policies.md": (policy.Policy, policy.Exemptions),
     "docs/reference/environments.md": (environment.Environment,),
 }
-SIMPLE = {str: "text", int: "integer", bool: "boolean", date: "date", type(None): ""}
+SIMPLE = {str: "text", int: "integer", float: "number", bool: "boolean", date: "date", type(None): ""}
 
 
 def golden(page: str, text: str) -> tuple[str, str]:
