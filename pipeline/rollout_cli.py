@@ -77,7 +77,8 @@ def _plan(
     live = deploy.live_objects(api, environment.cluster.namespace)
     source = _source(live, environment)
     said = environment.rollout
-    rules = plans.Rules(Rates(said.good, said.bad, said.alpha, said.beta), said.slower, seconds(said.disturbance))
+    rates = Rates(said.good, said.bad, said.alpha, said.beta)
+    rules = plans.Rules(rates, said.slower, seconds(said.warmup), seconds(said.disturbance))
     goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services, rules)
     strategy = plans.Strategy(session.arguments.strategy or said.strategy)
     soak = seconds(said.soak) if session.arguments.soak is None else session.arguments.soak

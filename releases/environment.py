@@ -135,6 +135,9 @@ class Rollout(Shape):
     slower: Annotated[float, Field(ge=1.0, le=100.0)] = Field(
         1.5, description="An answer counts as slower when it took so many times as long as the old revision's."
     )
+    warmup: Duration = Field(
+        "10s", description="A new process that has just come up may answer late for so long; other failures count."
+    )
     disturbance: Duration = Field(
         "15s", description="When the old revision fails too for so long in one step, the upgrade goes back."
     )

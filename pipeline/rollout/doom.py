@@ -126,11 +126,11 @@ def _seconds(text: str) -> float:
     return found.timestamp() if found else 0.0
 
 
-def own_pods(pods: Mapping[str, Object], labels: Mapping[str, str]) -> list[Object]:
-    """Return the pods that have these labels and are not on their way out."""
+def own_pods(pods: Mapping[str, Object], labels: Mapping[str, str], *, leaving: bool = False) -> list[Object]:
+    """Return the pods that have these labels, those on their way out only when they are asked for."""
     return [
         pod
         for _, pod in sorted(pods.items())
-        if "deletionTimestamp" not in pod["metadata"]
+        if (leaving or "deletionTimestamp" not in pod["metadata"])
         and all((pod["metadata"].get("labels") or {}).get(key) == value for key, value in labels.items())
     ]

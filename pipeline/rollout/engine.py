@@ -18,7 +18,7 @@ from pipeline.manifests.workloads import Workload, workload_name
 from pipeline.readiness import Readiness, State, readiness
 from pipeline.rollout.advance import Act, Decision, Direction, Line, Outcome, Phase, Seen, advance, current, way_back
 from pipeline.rollout.doom import Doom, doom, own_pods
-from pipeline.rollout.evidence import Trial, observe, read_counts
+from pipeline.rollout.evidence import Patience, Trial, observe, read_counts
 from pipeline.rollout.journal import Before, Journal, Key, befores, kept
 from pipeline.rollout.plan import Kind, Step, Undo
 from pipeline.rollout.sequential import Outlook
@@ -275,6 +275,10 @@ class Engine:
         step = self._plan.steps[number]
         if step.kind is Kind.SHIFT:
             return Seen(ready=True, told="users get the old revision")
+        if step.kind is Kind.START and self._plan.stops(step):
+            # The old one waits until this one is gone: its own step, the next on the way back, brings it up again.
+            left = self._new_pods(step, leaving=True)
+            return Seen(ready=not left, told=f"{len(left)} new pods are still there")
         told = []
         for name, count in step.old:
             there = self._watching.objects("Deployment").get(name)
@@ -295,9 +299,9 @@ class Engine:
         found = doom(self._new_pods(step), there, events, self._now())
         return Doom(found.rule, found.object, self._last_words(found.object, found.seen)) if found else None
 
-    def _new_pods(self, step: Step) -> list[Object]:
+    def _new_pods(self, step: Step, *, leaving: bool = False) -> list[Object]:
         labels = {NAME: step.service, COMPONENT: step.process, REVISION: step.revision}
-        return own_pods(self._watching.objects("Pod"), labels)
+        return own_pods(self._watching.objects("Pod"), labels, leaving=leaving)
 
     def _pods_of(self, workload: str) -> list[Object]:
         return [pod for name, pod in self._watching.objects("Pod").items() if name.startswith(f"{workload}-")]
@@ -320,10 +324,9 @@ class Engine:
         before = self._trials.get(key, Trial())
         status = self._status()
         old = {name.rpartition("-")[2] for name, _ in step.old}
-        new_counts = read_counts(status, key, [step.revision])
-        self._trials[key] = found = observe(
-            before, new_counts, read_counts(status, key, old), self._now(), self._plan.rules.slower
-        )
+        patience = Patience(self._plan.rules.slower, self._plan.rules.warmup)
+        new_counts, old_counts = read_counts(status, key, [step.revision]), read_counts(status, key, old)
+        self._trials[key] = found = observe(before, new_counts, old_counts, self._now(), patience)
         return found
 
     # What is done
@@ -430,8 +433,9 @@ def _on_trial(item: Object, step: Step) -> Object:
 
 
 def _told(trial: Trial) -> str:
-    kinds = f", {trial.slower} of {trial.pairs} slower" if trial.pairs else ""
-    return f"{trial.evidence.failures} of {trial.evidence.outcomes} requests failed{kinds}"
+    slower = f", {trial.slower} of {trial.pairs} times slower" if trial.pairs else ""
+    kinds = "".join(f", {number} {kind}" for kind, number in trial.kinds)
+    return f"{trial.evidence.failures} of {trial.evidence.outcomes} requests failed{kinds}{slower}"
 
 
 def steps_of(journal: Journal, kind: Kind) -> Iterator[Step]:

@@ -15,34 +15,64 @@ from pipeline.rollout.sequential import Evidence, Outlook, Rates
 
 # A request of a few milliseconds is slower by chance.
 _LEAST_SECONDS = 0.02
+# A process that has just come up loads and connects at its first requests. It is warm when so many were answered well.
+_WARM = 5
 _BET = 0.5
 
 
 @dataclass(frozen=True)
 class Count:
-    """What was counted for a pod since it was first asked: requests, failures, and the seconds of all."""
+    """What was counted for a pod since it was first asked: requests, failures, and what was wrong.
+
+    `logs` is the sum of the natural logarithms of all seconds: a single slow answer of a busy machine weighs little there.
+    """
 
     requests: int = 0
     failures: int = 0
-    seconds: float = 0.0
+    logs: float = 0.0
+    kinds: tuple[tuple[str, int], ...] = ()
 
     def since(self, before: "Count") -> "Count":
         """Return what came after `before`; a counter that began anew counts from nothing."""
         if self.requests < before.requests:
             return self
-        return Count(self.requests - before.requests, self.failures - before.failures, self.seconds - before.seconds)
+        requests, failures = self.requests - before.requests, self.failures - before.failures
+        return Count(requests, failures, self.logs - before.logs, _sum(self.kinds, before.kinds, -1))
 
     def and_(self, other: "Count") -> "Count":
         """Return both together."""
-        return Count(self.requests + other.requests, self.failures + other.failures, self.seconds + other.seconds)
+        requests, failures = self.requests + other.requests, self.failures + other.failures
+        return Count(requests, failures, self.logs + other.logs, _sum(self.kinds, other.kinds, 1))
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether it has answered a few requests well."""
+        return self.requests - self.failures >= _WARM
+
+    @property
+    def without_timeouts(self) -> "Count":
+        """What is left without answers that did not come in time."""
+        late = dict(self.kinds).get(_TIMEOUT, 0)
+        kinds = tuple(item for item in self.kinds if item[0] != _TIMEOUT)
+        return replace(self, requests=self.requests - late, failures=self.failures - late, kinds=kinds)
 
     @property
     def mean(self) -> float | None:
-        """Seconds of a request, None without any."""
-        return self.seconds / self.requests if self.requests else None
+        """The geometric mean of the seconds of a request, None without any."""
+        return math.exp(self.logs / self.requests) if self.requests else None
 
 
 Counts = Mapping[str, Count]
+_TIMEOUT = "timeout"
+
+
+def _sum(
+    left: tuple[tuple[str, int], ...], right: tuple[tuple[str, int], ...], sign: int
+) -> tuple[tuple[str, int], ...]:
+    found = dict(left)
+    for kind, number in right:
+        found[kind] = found.get(kind, 0) + sign * number
+    return tuple(sorted((kind, number) for kind, number in found.items() if number))
 
 
 @dataclass(frozen=True)
@@ -52,17 +82,19 @@ class Trial:
     evidence: Evidence = field(default_factory=Evidence)
     slower: int = 0
     pairs: int = 0
+    is_compared: bool = False
     disturbed: float = 0.0
+    began: float = 0.0
     at: float = 0.0
     before: tuple[tuple[str, Count], ...] = ()
-    kinds: tuple[str, ...] = ()
+    kinds: tuple[tuple[str, int], ...] = ()
 
     def outlook(self, rates: Rates) -> Outlook:
         """Return what may be said of its answers."""
         if self.slowness >= -math.log(rates.alpha):
             return Outlook.FAILED
         found = self.evidence.outlook(rates)
-        if found is Outlook.PASSED and self.pairs and self.swiftness < -math.log(rates.beta):
+        if found is Outlook.PASSED and self.is_compared and self.swiftness < -math.log(rates.beta):
             return Outlook.UNDECIDED
         return found
 
@@ -77,12 +109,27 @@ class Trial:
         return (self.pairs - self.slower) * math.log1p(_BET) + self.slower * math.log1p(-_BET)
 
 
-def observe(trial: Trial, new: Counts, old: Counts, now: float, slower: float = 1.5) -> Trial:
-    """Return the trial with what was counted since; `slower` times as long as the old revision takes counts as slower."""
+@dataclass(frozen=True)
+class Patience:
+    """So many times slower than the old revision counts as slower; so many seconds a new process may take to warm up."""
+
+    slower: float = 1.5
+    warmup: float = 10.0
+
+
+def observe(trial: Trial, new: Counts, old: Counts, now: float, patience: Patience = Patience()) -> Trial:
+    """Return the trial with what was counted since; `now` is in seconds."""
     before = dict(trial.before)
-    fresh, known = (_together(counts, before) for counts in (new, old))
-    counts_now = {**before, **new, **old}
-    after = replace(trial, before=tuple(sorted(counts_now.items())), at=now)
+    began = trial.began or now
+    warms_up = now - began < patience.warmup
+    since, known = _since(new, before), _together(_since(old, before).values())
+    warm = {pod for pod in since if before.get(pod, Count()).is_warm}
+    # While a process warms up nobody waits for it, and its times are not those that it will have.
+    fresh = _together(count.without_timeouts if warms_up and pod not in warm else count for pod, count in since.items())
+    is_compared = trial.is_compared or bool(known.requests)
+    after = replace(
+        trial, before=tuple(sorted({**before, **new, **old}.items())), began=began, at=now, is_compared=is_compared
+    )
     if not fresh.requests:
         return after
     if known.failures:
@@ -90,17 +137,22 @@ def observe(trial: Trial, new: Counts, old: Counts, now: float, slower: float = 
         return replace(after, disturbed=trial.disturbed + (now - trial.at if trial.at else 0.0))
     evidence = trial.evidence.and_(fresh.failures, fresh.requests - fresh.failures)
     pairs, lost = trial.pairs, trial.slower
-    if fresh.mean is not None and known.mean is not None and not fresh.failures:
+    timed = _together(count for pod, count in since.items() if pod in warm)
+    if timed.mean is not None and known.mean is not None and not fresh.failures:
         pairs += 1
-        lost += fresh.mean > max(known.mean * slower, _LEAST_SECONDS)
-    return replace(after, evidence=evidence, pairs=pairs, slower=lost)
+        lost += timed.mean > max(known.mean * patience.slower, _LEAST_SECONDS)
+    return replace(after, evidence=evidence, pairs=pairs, slower=lost, kinds=_sum(trial.kinds, fresh.kinds, 1))
 
 
-def _together(counts: Counts, before: Counts) -> Count:
+def _since(counts: Counts, before: Counts) -> Counts:
+    """Return what was counted since. A pod that is seen first may have been asked before we looked: all of that is about it."""
+    return {pod: count.since(before.get(pod, Count())) for pod, count in counts.items()}
+
+
+def _together(counts: Iterable[Count]) -> Count:
     total = Count()
-    for pod, count in counts.items():
-        # A pod that is seen first may have been asked before we looked: all of that is about it.
-        total = total.and_(count.since(before.get(pod, Count())))
+    for count in counts:
+        total = total.and_(count)
     return total
 
 
@@ -111,6 +163,9 @@ def read_counts(status: Mapping[str, Any], key: tuple[str, str], revisions: Iter
     for row in status.get("pods") or []:
         if (row.get("service"), row.get("process")) == key and row.get("revision") in wanted:
             found[str(row["pod"])] = Count(
-                int(row["totalRequests"]), int(row["totalFailures"]), float(row["totalSeconds"])
+                int(row["totalRequests"]),
+                int(row["totalFailures"]),
+                float(row["totalLogs"]),
+                tuple(sorted((str(kind), int(number)) for kind, number in (row.get("kinds") or {}).items())),
             )
     return found

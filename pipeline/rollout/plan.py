@@ -76,10 +76,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Rules:
-    """What proves a new revision good or bad, and for how many seconds a step bears that the old one fails too."""
+    """What proves a new revision good or bad; seconds that it may take to warm up, and that the old one may fail too."""
 
     rates: Rates = field(default_factory=Rates)
     slower: float = 1.5
+    warmup: float = 10.0
     disturbance: float = 15.0
 
 
@@ -95,6 +96,13 @@ class RolloutPlan:
     steps: tuple[Step, ...]
     kept: tuple[str, ...]
     rules: Rules = field(default_factory=Rules)
+
+    def stops(self, step: Step) -> bool:
+        """Tell whether the old revision of a step's process is stopped before the new one starts."""
+        return any(
+            other.kind is Kind.STOP and (other.service, other.process) == (step.service, step.process)
+            for other in self.steps
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

@@ -5,6 +5,7 @@
 It takes `Api`'s place. `deadly` ends whoever makes that write, counted from one, as kill -9 would: before or after it was made.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -156,9 +157,13 @@ class FakeCluster:
         requests = 100 * self.asked
         fault = self.failing.get(labels.get(REVISION, ""), "")
         failures = {"down": requests, "flaky": requests // 5}.get(fault, 0)
-        seconds = requests * (0.2 if fault == "slow" else 0.1)
+        logs = requests * math.log(0.2 if fault == "slow" else 0.1)
         about = {"service": labels[NAME], "process": labels[COMPONENT], "revision": labels.get(REVISION, "")}
-        counts = {"totalRequests": requests, "totalFailures": failures, "totalSeconds": seconds}
+        counts = {
+            "totalRequests": requests,
+            "totalFailures": failures,
+            "totalLogs": logs,
+        }
         return {**about, "pod": pod["metadata"]["name"], **counts}
 
 

@@ -5,6 +5,7 @@
 Bounded: a pod that is gone is forgotten after a while, and of disruptions the last ones are kept.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ GOOD = "ok"
 KEPT = 50
 # So many good answers in a row, and what was disrupted counts as whole again.
 _SURE = 3
+_LEAST = 1e-4
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +50,7 @@ class Tally:
     def __init__(self, window: int) -> None:
         self.kinds: dict[str, int] = {}
         self.seconds = Histogram()
+        self.logs = 0.0
         self.asked = 0.0
         self._window = window
         self._recent: deque[tuple[int, int, int]] = deque()
@@ -56,6 +59,7 @@ class Tally:
         """Count one outcome: `ok`, or what was wrong."""
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
         self.seconds.add(seconds)
+        self.logs += math.log(max(seconds, _LEAST))
         self.asked = now
         second, failed = int(now), int(kind != GOOD)
         if self._recent and self._recent[-1][0] == second:

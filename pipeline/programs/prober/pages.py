@@ -53,6 +53,7 @@ def _row(target: Target, counts: Counts, now: float) -> dict[str, Any]:
         "totalFailures": tally.failures,
         "kinds": {kind: number for kind, number in sorted(tally.kinds.items()) if kind != GOOD},
         "totalSeconds": round(tally.seconds.total, 4),
+        "totalLogs": round(tally.logs, 4),
     }
 
 
