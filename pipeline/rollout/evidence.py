@@ -3,7 +3,8 @@
 """What requests to pods say of a new revision beside the old one: the prober's raw counts become outcomes of a test. Pure.
 
 Both revisions are asked in the same seconds. What fails on both is the cluster's fault or that of something below, and
-counts against nobody; but it is limited, for a cloud that fails everywhere is no place for an upgrade.
+counts against nobody; but it is limited, for a cloud that fails everywhere is no place for an upgrade. Where only the old one
+fails, the new one is what users need.
 """
 
 import math
@@ -132,15 +133,16 @@ def observe(trial: Trial, new: Counts, old: Counts, now: float, patience: Patien
     )
     if not fresh.requests:
         return after
-    if known.failures:
-        # Both had their troubles, or only the old one: nobody learns anything about the new one from that.
+    if known.failures and fresh.failures:
+        # Both have their troubles: nobody learns anything about the new one from that.
         return replace(after, disturbed=trial.disturbed + (now - trial.at if trial.at else 0.0))
     evidence = trial.evidence.and_(fresh.failures, fresh.requests - fresh.failures)
     pairs, lost = trial.pairs, trial.slower
     timed = _together(count for pod, count in since.items() if pod in warm)
     if timed.mean is not None and known.mean is not None and not fresh.failures:
-        pairs += 1
-        lost += timed.mean > max(known.mean * patience.slower, _LEAST_SECONDS)
+        # Any answer is quicker than none.
+        limit = math.inf if known.failures else max(known.mean * patience.slower, _LEAST_SECONDS)
+        pairs, lost = pairs + 1, lost + (timed.mean > limit)
     return replace(after, evidence=evidence, pairs=pairs, slower=lost, kinds=_sum(trial.kinds, fresh.kinds, 1))
 
 

@@ -40,6 +40,12 @@ def test_failures_of_both_are_nobodys_and_are_counted_apart() -> None:
     assert found.outlook(RATES) is Outlook.UNDECIDED
 
 
+def test_good_answers_pass_though_the_old_revision_fails() -> None:
+    found = went_on(14, (0, 0.5), (5, 0.1))
+    assert (found.disturbed, found.slower) == (0.0, 0)
+    assert found.outlook(RATES) is Outlook.PASSED
+
+
 def test_twice_as_slow_fails_though_every_answer_is_good() -> None:
     found = went_on(13, (0, 0.2), (0, 0.1))
     assert found.outlook(RATES) is Outlook.FAILED
