@@ -163,14 +163,17 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
             return Action(Verb.AGAIN, kind, name, "its pods did not get ready", _anew(wanted, there, scaled))
         return Action(Verb.KEEP, kind, name, "it is as it should be", wanted)
     reason = "it was applied with other content" if applied else "it is not from us"
-    return Action(Verb.CHANGE, kind, name, reason, _unscaled(wanted, scaled))
+    return Action(Verb.CHANGE, kind, name, reason, _as_large(wanted, there, scaled))
 
 
-def _unscaled(item: Object, scaled: set[str]) -> Object:
-    """Return an object that leaves the number of pods to the autoscaler that decides it."""
+def _as_large(item: Object, live: Object, scaled: set[str]) -> Object:
+    """Return an object that leaves the number of pods as it is when an autoscaler decides it.
+
+    To say nothing would not do: what we have said before and do not say any more falls back to one pod.
+    """
     if item["kind"] != "Deployment" or item["metadata"]["name"] not in scaled:
         return item
-    return {**item, "spec": {key: value for key, value in item["spec"].items() if key != "replicas"}}
+    return {**item, "spec": {**item["spec"], "replicas": int(live["spec"].get("replicas", 1))}}
 
 
 def _anew(item: Object, live: Object, scaled: set[str]) -> Object:
@@ -178,7 +181,7 @@ def _anew(item: Object, live: Object, scaled: set[str]) -> Object:
     template = item["spec"]["template"]
     marks = {**template["metadata"].get("annotations", {}), _AGAIN: str(live["metadata"]["generation"])}
     fresh = {**template, "metadata": {**template["metadata"], "annotations": marks}}
-    return _unscaled({**item, "spec": {**item["spec"], "template": fresh}}, scaled)
+    return _as_large({**item, "spec": {**item["spec"], "template": fresh}}, live, scaled)
 
 
 def _first(item: Object, live: Mapping[Key, Object]) -> Object:

@@ -11,6 +11,7 @@ from typing import Any
 
 from buildkit.models import Service
 from pipeline.api import Api, Object
+from pipeline.deployment import marked
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION
 from pipeline.manifests.render import Rendered
 from pipeline.manifests.site import Site
@@ -55,12 +56,12 @@ class Target:
 
     def stage(self, name: str) -> tuple[Object, ...]:
         """Return the objects of a stage, none when there is no such."""
-        return next((item.objects for item in self.rendered.stages if item.name == name), ())
+        return tuple(marked(item) for stage in self.rendered.stages if stage.name == name for item in stage.objects)
 
     def placed(self, items: Iterable[Object]) -> list[Object]:
-        """Return objects as the stages have them: with namespace and environment."""
+        """Return objects as a deployment applies them, which will so know them again."""
         known = {(item["kind"], item["metadata"]["name"]): item for item in self.rendered.objects}
-        return [known[item["kind"], item["metadata"]["name"]] for item in items]
+        return [marked(known[item["kind"], item["metadata"]["name"]]) for item in items]
 
     def is_asked(self, step: Step) -> bool:
         """Tell whether requests go to a process."""
@@ -351,11 +352,13 @@ class Engine:
             case Kind.EXPAND:
                 return list(self._target.stage(f"{step.service} database"))
             case Kind.START | Kind.REPLACE:
-                placed = self._target.placed(self._target.workload(step).workload)
-                return [_sized(item, step.replicas) for item in placed]
+                found = self._target.workload(step)
+                scaling = [] if found.addresses else found.scaling
+                return [_sized(item, step.replicas) for item in self._target.placed([*found.workload, *scaling])]
             case Kind.SHIFT:
-                placed = self._target.placed(self._target.workload(step).addresses)
-                return [_on_trial(item, step) for item in placed]
+                found = self._target.workload(step)
+                addresses = [_on_trial(item, step) for item in self._target.placed(found.addresses)]
+                return [*self._target.placed(found.scaling), *addresses]
             case _:
                 return []
 
@@ -363,7 +366,7 @@ class Engine:
         if step.kind is Kind.STOP:
             self._scale(step, 0)
         if step.kind is Kind.START:
-            # While two revisions run, how many pods there are is decided here alone.
+            # The old revision stays as large as it was when it served, and warm.
             for name, _ in step.old:
                 self._api.delete("HorizontalPodAutoscaler", name, self._namespace)
         if step.kind is Kind.EXPAND:

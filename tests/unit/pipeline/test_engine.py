@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from pipeline.manifests.objects import REVISION
+from pipeline import deployment
+from pipeline.manifests.objects import NAME, REVISION
 from pipeline.manifests.render import render
 from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
@@ -83,6 +84,22 @@ def test_good_release_gets_the_users_and_the_old_one_stays_warm() -> None:
     assert serving(cluster) == new_revision()
     assert revisions(cluster) == {before, new_revision()}
     assert TRIAL not in (cluster.objects["Service", "glance-api"]["metadata"].get("annotations") or {})
+
+
+def test_deployment_after_an_upgrade_touches_no_pod() -> None:
+    cluster = fresh()
+    run(cluster)
+    changed = deployment.plan("dev", NEW, render(wanted()), cluster.objects).changes
+    verbs = {
+        (item.kind, str(item.verb))
+        for item in changed
+        if (item.object["metadata"].get("labels") or {}).get(NAME) == "glance"
+    }
+    assert (
+        not {("Deployment", "change"), ("HorizontalPodAutoscaler", "change"), ("HorizontalPodAutoscaler", "make")}
+        & verbs
+    )
+    assert ("Deployment", "remove") in verbs
 
 
 @pytest.mark.parametrize(
