@@ -169,11 +169,13 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
 def _as_large(item: Object, live: Object, scaled: set[str]) -> Object:
     """Return an object that leaves the number of pods as it is when an autoscaler decides it.
 
-    To say nothing would not do: what we have said before and do not say any more falls back to one pod.
+    To say nothing would not do: what we have said before and do not say any more falls back to one pod. One that somebody
+    has stopped gets its pods again: an autoscaler never does that.
     """
     if item["kind"] != "Deployment" or item["metadata"]["name"] not in scaled:
         return item
-    return {**item, "spec": {**item["spec"], "replicas": int(live["spec"].get("replicas", 1))}}
+    replicas = int(live["spec"].get("replicas", 1)) or item["spec"]["replicas"]
+    return {**item, "spec": {**item["spec"], "replicas": replicas}}
 
 
 def _anew(item: Object, live: Object, scaled: set[str]) -> Object:
