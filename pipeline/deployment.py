@@ -161,7 +161,7 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     if applied == wanted["metadata"]["annotations"][APPLIED]:
         if kind == "Deployment" and readiness(there).state is State.FAILED:
             return Action(Verb.AGAIN, kind, name, "its pods did not get ready", _anew(wanted, there, scaled))
-        return Action(Verb.KEEP, kind, name, "it is as it should be", wanted)
+        return Action(Verb.KEEP, kind, name, "it is as it should be", _as_small(wanted, there, scaled))
     reason = "it was applied with other content" if applied else "it is not from us"
     return Action(Verb.CHANGE, kind, name, reason, _as_large(wanted, there, scaled))
 
@@ -175,6 +175,14 @@ def _as_large(item: Object, live: Object, scaled: set[str]) -> Object:
     if item["kind"] != "Deployment" or item["metadata"]["name"] not in scaled:
         return item
     replicas = int(live["spec"].get("replicas", 1)) or item["spec"]["replicas"]
+    return {**item, "spec": {**item["spec"], "replicas": replicas}}
+
+
+def _as_small(item: Object, live: Object, scaled: set[str]) -> Object:
+    """Return an object of which no more pods are awaited than it has: its autoscaler may only come later, as at first."""
+    if item["kind"] != "Deployment" or item["metadata"]["name"] not in scaled:
+        return item
+    replicas = min(item["spec"]["replicas"], int(live["spec"].get("replicas", 1)))
     return {**item, "spec": {**item["spec"], "replicas": replicas}}
 
 
