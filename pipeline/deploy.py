@@ -139,6 +139,7 @@ class _Run:
         self._api, self._prepared, self._reporter, self._watching = api, prepared, reporter, watching
         self._started: set[str] = set()
         self._cleared: set[str] = set()
+        self._applied: dict[Key, int] = {}
         self._ready: dict[str, float] = {}
         self._begin = clock.monotonic()
 
@@ -153,7 +154,7 @@ class _Run:
                 self._finish(step)
             if all(reasons.values()):
                 self._watching.wait(changes, _LOOK)
-            if clock.monotonic() > self._begin + seconds:
+            if any(reasons.values()) and clock.monotonic() > self._begin + seconds:
                 raise _late(self._api, self._prepared.site.namespace, reasons)
         self._remove()
         return self._ready
@@ -174,7 +175,9 @@ class _Run:
         if any(step.stage == "foundation" for step in steps):
             todo = [*self._prepared.keys, *todo]
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            list(pool.map(self._api.apply, todo))
+            for made in pool.map(self._api.apply, todo):
+                metadata = made["metadata"]
+                self._applied[made["kind"], metadata["name"]] = metadata.get("generation", 0)
         self._started |= {step.stage for step in steps}
 
     def _clear(self, action: Action) -> None:
@@ -188,8 +191,7 @@ class _Run:
         """Return what of a stage is not ready, and why. Raises FailedError for what never will be."""
         found: dict[Key, str] = {}
         for (kind, name), least in (_awaited(item) for item in step.actions if item.kind in (*_SLOW, SCALER)):
-            item = self._watching.objects(kind).get(name)
-            item = None if item and item["metadata"]["uid"] in self._cleared else item
+            item = self._seen(kind, name)
             state = readiness(item, least) if item else Readiness(State.WAITING, "it is not there yet")
             if state.state is State.FAILED:
                 raise _broken(self._api, self._prepared.site.namespace, (kind, name), state.reason)
@@ -199,6 +201,14 @@ class _Run:
             first = min(found)
             self._reporter.task(step.stage, f"{first[1]}: {found[first]}")
         return found
+
+    def _seen(self, kind: str, name: str) -> Object | None:
+        """Return what was seen of an object since we applied it: what it was before says nothing about it now."""
+        item = self._watching.objects(kind).get(name)
+        if item is None or item["metadata"]["uid"] in self._cleared:
+            return None
+        is_old = item["metadata"].get("generation", 0) < self._applied.get((kind, name), 0)
+        return None if is_old else item
 
     def _finish(self, step: Step) -> None:
         self._ready[step.stage] = round(clock.monotonic() - self._begin, 2)
