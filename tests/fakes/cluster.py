@@ -3,6 +3,7 @@
 """A cluster in memory, with as much of Kubernetes as an upgrade meets: objects, quick controllers, watches, a prober.
 
 It takes `Api`'s place. `deadly` ends whoever makes that write, counted from one, as kill -9 would: before or after it was made.
+With `stays_dead` nothing is written from then on, by no thread; a new cluster of the same objects is for whoever comes next.
 """
 
 import math
@@ -28,14 +29,18 @@ class FakeCluster:
 
     objects: dict[Key, Object] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)  # revision → what is wrong with its pods
+    jobs: dict[str, str] = field(default_factory=dict)  # name of a Job → `failed` or `running`
+    lag: float = 0.0  # seconds until a watch tells of a change
     deadly: int = 0
+    stays_dead: bool = False
     is_made: bool = True  # whether the deadly write happened before the runner died
     writes: int = 0
     asked: int = 0
     context: str = "fake"
+    written: list[tuple[str, Key]] = field(default_factory=list)  # what was done, in order
 
     def __post_init__(self) -> None:
-        self._version = 0
+        self._version = max((int(item["metadata"].get("generation", 0)) for item in self.objects.values()), default=0)
         self._lock = threading.RLock()
         for item in list(self.objects.values()):
             self._control(item)
@@ -45,6 +50,7 @@ class FakeCluster:
     def apply(self, item: Object, *, dry_run: bool = False) -> Object:
         if not dry_run:
             self._write(lambda: self._put(item))
+            return self.objects[item["kind"], item["metadata"]["name"]]
         return item
 
     def create(self, item: Object) -> bool:
@@ -59,10 +65,12 @@ class FakeCluster:
             self._write(lambda: self._drop(kind, name))
 
     def _write(self, change: Any) -> None:
-        self.writes += 1
-        is_last = self.writes == self.deadly
-        if not is_last or self.is_made:
-            with self._lock:
+        with self._lock:
+            if self.stays_dead and self.deadly and self.writes >= self.deadly:
+                raise KilledError
+            self.writes += 1
+            is_last = self.writes == self.deadly
+            if not is_last or self.is_made:
                 change()
         if is_last:
             raise KilledError
@@ -75,16 +83,18 @@ class FakeCluster:
             **item["metadata"],
             "resourceVersion": str(self._version),
             "generation": self._version,
-            "uid": str(key),
+            "uid": before.get("metadata", {}).get("uid") or f"{key} {self._version}",
         }
         kept = {"status": before["status"]} if "status" in before else {}
         self.objects[key] = {**item, **kept, "metadata": metadata}
+        self.written.append(("apply", key))
         self._control(self.objects[key])
 
     def _drop(self, kind: str, name: str) -> None:
         self._version += 1
         del self.objects[kind, name]
-        if kind == "Deployment":
+        self.written.append(("delete", (kind, name)))
+        if kind in {"Deployment", "Job"}:
             for key in [key for key in self.objects if key[0] == "Pod" and key[1].startswith(f"{name}-")]:
                 del self.objects[key]
 
@@ -94,7 +104,26 @@ class FakeCluster:
         if item["kind"] in {"Deployment", "StatefulSet"}:
             self._make_pods(item)
         if item["kind"] == "Job":
-            item["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+            self._make_job(item)
+        if item["kind"] == "HorizontalPodAutoscaler":
+            self._scale(item["spec"])
+
+    def _scale(self, scaling: Object) -> None:
+        """Give a workload the pods that its autoscaler wants at least; one that was stopped stays so."""
+        there = self.objects.get(("Deployment", scaling["scaleTargetRef"]["name"]))
+        if there and 0 < there["spec"].get("replicas", 1) < scaling["minReplicas"]:
+            self._version += 1
+            there["spec"] = {**there["spec"], "replicas": scaling["minReplicas"]}
+            there["metadata"] = {**there["metadata"], "generation": self._version}
+            self._make_pods(there)
+
+    def _make_job(self, item: Object) -> None:
+        name = item["metadata"]["name"]
+        fault = self.jobs.get(name, "")
+        item["status"] = _job_status(fault)
+        if fault:
+            metadata = {"name": f"{name}-0", "labels": {}, "creationTimestamp": "2026-01-01T00:00:00Z"}
+            self.objects["Pod", f"{name}-0"] = {"kind": "Pod", "metadata": metadata, "spec": {}, "status": {}}
 
     def _make_pods(self, item: Object) -> None:
         name, wanted = item["metadata"]["name"], item["spec"].get("replicas", 1)
@@ -115,6 +144,9 @@ class FakeCluster:
             }
         generation = item["metadata"].get("generation", 0)
         item["status"] = {"observedGeneration": generation, "readyReplicas": ready, "updatedReplicas": wanted}
+        if self.failing.get(labels.get(REVISION, "")) == "given up":
+            condition = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "it does not get on"}
+            item["status"]["conditions"] = [condition]
 
     # Reads
 
@@ -138,6 +170,7 @@ class FakeCluster:
         while str(self._version) == version and time.monotonic() < deadline:
             time.sleep(0.002)
         if str(self._version) != version:
+            time.sleep(self.lag)
             yield "ERROR", {}
 
     def logs(self, namespace: str, pod: str, lines: int = 20) -> str:
@@ -175,12 +208,19 @@ def _chosen(item: Object, selector: str) -> bool:
     )
 
 
+def _job_status(fault: str) -> Object:
+    if fault == "running":
+        return {"active": 1}
+    kind, message = ("Failed", "BackoffLimitExceeded") if fault == "failed" else ("Complete", "")
+    return {"conditions": [{"type": kind, "status": "True", "message": message}]}
+
+
 def _pod_status(fault: str) -> Object:
     waiting = {
         "image": {"reason": "ErrImagePull", "message": "manifest unknown"},
         "configuration": {"reason": "CreateContainerConfigError", "message": "secret not found"},
     }.get(fault)
-    is_ready = waiting is None and fault not in {"crash", "never"}
+    is_ready = waiting is None and fault not in {"crash", "never", "given up"}
     status: Object = {"phase": "Running", "conditions": [{"type": "Ready", "status": str(is_ready)}]}
     state: Object = {"waiting": waiting} if waiting else {"running": {}}
     last = {"lastState": {"terminated": {"exitCode": 1, "reason": "Error"}}} if fault == "crash" else {}
