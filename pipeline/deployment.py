@@ -161,9 +161,19 @@ def _action(item: Object, live: Mapping[Key, Object], scaled: set[str]) -> Actio
     if applied == wanted["metadata"]["annotations"][APPLIED]:
         if kind == "Deployment" and readiness(there).state is State.FAILED:
             return Action(Verb.AGAIN, kind, name, "its pods did not get ready", _anew(wanted, there, scaled))
+        if _lacks_pods(wanted, there, scaled):
+            return Action(Verb.CHANGE, kind, name, "somebody has taken pods from it", wanted)
         return Action(Verb.KEEP, kind, name, "it is as it should be", _as_small(wanted, there, scaled))
     reason = "it was applied with other content" if applied else "it is not from us"
     return Action(Verb.CHANGE, kind, name, reason, _as_large(wanted, there, scaled))
+
+
+def _lacks_pods(item: Object, live: Object, scaled: set[str]) -> bool:
+    """Tell whether nothing in the cluster brings a workload to its pods: an autoscaler does, unless there are none."""
+    if item["kind"] not in {"Deployment", "StatefulSet"}:
+        return False
+    there = live["spec"].get("replicas", 1)
+    return bool(there == 0 if item["metadata"]["name"] in scaled else there < item["spec"]["replicas"])
 
 
 def _as_large(item: Object, live: Object, scaled: set[str]) -> Object:
