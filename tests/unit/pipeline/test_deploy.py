@@ -62,6 +62,10 @@ def revision(cluster: FakeCluster, process: str) -> tuple[str, str]:
     return found["name"], found["labels"][REVISION]
 
 
+def spec(cluster: FakeCluster, name: str) -> dict[str, Any]:
+    return cast("dict[str, Any]", cluster.objects["Deployment", name]["spec"])
+
+
 def test_all_is_applied_once_and_each_stage_after_those_it_waits_for() -> None:
     cluster = FakeCluster()
     todo = prepared(cluster)
@@ -154,6 +158,16 @@ def test_workload_that_was_given_up_gets_new_pods_though_its_failure_is_still_to
     cluster.failing, cluster.lag = {}, 0.1
     assert [(item.verb, item.name) for item in prepared(cluster).plan.changes] == [(Verb.AGAIN, name)]
     run(cluster)
+    assert prepared(cluster).plan.changes == []
+
+
+@pytest.mark.parametrize("process", ["glance-api", "nova-compute", "cinder-scheduler"])
+def test_what_somebody_stopped_runs_again(process: str) -> None:
+    cluster = deployed()
+    name = revision(cluster, process)[0]
+    cluster.apply({**cluster.objects["Deployment", name], "spec": {**spec(cluster, name), "replicas": 0}})
+    run(cluster)
+    assert spec(cluster, name)["replicas"] > 0
     assert prepared(cluster).plan.changes == []
 
 

@@ -133,6 +133,31 @@ def test_workload_that_somebody_stopped_runs_again_once_it_is_changed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("autoscaled", "replicas", "verb"),
+    [
+        (True, 0, Verb.CHANGE),
+        (True, 1, Verb.KEEP),
+        (True, 9, Verb.KEEP),
+        (False, 0, Verb.CHANGE),
+        (False, 1, Verb.CHANGE),
+        (False, 2, Verb.KEEP),
+        (False, 3, Verb.KEEP),
+    ],
+)
+def test_pods_that_somebody_took_come_back(autoscaled: bool, replicas: int, verb: Verb) -> None:  # noqa: FBT001
+    wanted = [workload(), *([scaler()] if autoscaled else [])]
+    action = planned(wanted, [live(workload(), SEEN, replicas=replicas)]).steps[0].actions[0]
+    assert action.verb is verb
+    if verb is Verb.CHANGE:
+        assert action.object == marked(workload())
+
+
+def test_kept_workload_awaits_no_pods_that_its_autoscaler_has_yet_to_ask_for() -> None:
+    action = planned([workload(), scaler()], [live(workload(), SEEN, replicas=1)]).steps[0].actions[0]
+    assert (action.verb, action.object["spec"]["replicas"]) == (Verb.KEEP, 1)
+
+
+@pytest.mark.parametrize(
     ("others", "replicas"),
     [
         ([], 1),
