@@ -54,6 +54,9 @@ def _replicas(item: Object, status: Object, least: int | None) -> Readiness:
     ready, updated = status.get("readyReplicas", 0), status.get("updatedReplicas", 0)
     if ready < wanted or updated < wanted:
         return Readiness(State.WAITING, f"{ready} of {wanted} pods ready")
+    # As long as there are old pods, some of those that are ready may be old ones.
+    if (old := status.get("replicas", updated) - updated) > 0:
+        return Readiness(State.WAITING, f"{old} old pods are still there")
     return _READY
 
 

@@ -14,8 +14,8 @@ STUCK = {"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message":
 GOING = {"type": "Progressing", "reason": "ReplicaSetUpdated"}
 
 
-def workload(generation: int = 2, replicas: int = 2, kind: str = "Deployment", **status: Any) -> dict[str, Any]:
-    return {"kind": kind, "metadata": {"generation": generation}, "spec": {"replicas": replicas}, "status": status}
+def workload(generation: int = 2, wanted: int = 2, kind: str = "Deployment", **status: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"generation": generation}, "spec": {"replicas": wanted}, "status": status}
 
 
 def job(*conditions: tuple[str, str], **status: Any) -> dict[str, Any]:
@@ -34,6 +34,12 @@ def job(*conditions: tuple[str, str], **status: Any) -> dict[str, Any]:
         ({"observedGeneration": 2, "readyReplicas": 1, "updatedReplicas": 2}, State.WAITING, "1 of 2 pods ready"),
         ({"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 1}, State.WAITING, "2 of 2"),
         ({"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 2}, State.READY, ""),
+        (
+            {"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 2, "replicas": 3},
+            State.WAITING,
+            "1 old pods are still there",
+        ),
+        ({"observedGeneration": 2, "readyReplicas": 2, "updatedReplicas": 2, "replicas": 2}, State.READY, ""),
         ({"observedGeneration": 3, "readyReplicas": 3, "updatedReplicas": 3}, State.READY, ""),
         ({"observedGeneration": 2, "conditions": [GOING]}, State.WAITING, "0 of 2"),
         ({"observedGeneration": 2, "conditions": [GOING, STUCK]}, State.FAILED, "timed out"),
@@ -47,7 +53,7 @@ def test_workload_is_ready_with_all_its_new_pods(kind: str, status: dict[str, An
 
 @given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 5))
 def test_least_alone_says_how_many_pods_are_enough(replicas: int, ready: int, least: int) -> None:
-    item = workload(replicas=replicas, observedGeneration=2, readyReplicas=ready, updatedReplicas=ready)
+    item = workload(wanted=replicas, observedGeneration=2, readyReplicas=ready, updatedReplicas=ready)
     assert (readiness(item, least).state is State.READY) == (ready >= least)
     assert (readiness(item).state is State.READY) == (ready >= replicas)
 
