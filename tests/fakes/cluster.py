@@ -64,6 +64,18 @@ class FakeCluster:
         if (kind, name) in self.objects:
             self._write(lambda: self._drop(kind, name))
 
+    def delete_all(self, kind: str, namespace: str, *, grace: int | None = None) -> None:
+        """Remove all objects of a kind; pods go at once or not at all."""
+        del namespace
+        assert kind != "Pod" or grace == 0
+        self._write(lambda: self._drop_all(kind))
+
+    def _drop_all(self, kind: str) -> None:
+        for key in [key for key in self.objects if key[0] == kind]:
+            del self.objects[key]
+        self._version += 1
+        self.written.append(("delete", (kind, "*")))
+
     def _write(self, change: Any) -> None:
         with self._lock:
             if self.stays_dead and self.deadly and self.writes >= self.deadly:
