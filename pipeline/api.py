@@ -8,6 +8,7 @@ name, so what other people set on an object stays theirs.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -102,13 +103,15 @@ class Api:
         return self._ask(_Question("GET", path))
 
     def watch(self, kind: str, namespace: str, version: str, seconds: int) -> Iterator[tuple[str, Object]]:
-        """Yield changes (`ADDED`, `MODIFIED`, `DELETED`) for at most `seconds`."""
+        """Yield changes (`ADDED`, `MODIFIED`, `DELETED`) for at most `seconds`. Raises UnavailableError when it is cut off."""
         query = {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
-        answer = self._send(_Question("GET", _path(kind, namespace), query), seconds + _SECONDS).response
+        question = _Question("GET", _path(kind, namespace), query)
+        answer = self._send(question, seconds + _SECONDS).response
         try:
-            for line in _lines(answer):
-                event = json.loads(line)
-                yield str(event["type"]), event["object"]
+            with self._reaching(question):
+                for line in _lines(answer):
+                    event = json.loads(line)
+                    yield str(event["type"]), event["object"]
         finally:
             answer.release_conn()
 
@@ -142,8 +145,9 @@ class Api:
 
     def version(self) -> tuple[tuple[int, int], str]:
         """Return the version of Kubernetes, and the date that the cluster's clock says (RFC 9110)."""
-        answer = self._send(_Question("GET", "/version"), _SECONDS)
-        found = json.loads(answer.read())
+        question = _Question("GET", "/version")
+        answer = self._send(question, _SECONDS)
+        found = self._data(answer, question)
         minor = "".join(letter for letter in str(found["minor"]) if letter.isdigit())
         return (int(found["major"]), int(minor)), str(answer.getheaders().get("Date", ""))
 
@@ -164,7 +168,7 @@ class Api:
         """Return the last lines of a pod's log, empty when there is none."""
         question = _Question("GET", f"{_path('Pod', namespace, pod)}/log", {"tailLines": str(lines)})
         try:
-            return bytes(self._send(question, _SECONDS).read()).decode("utf-8", "replace")
+            return self._text(self._send(question, _SECONDS), question).decode("utf-8", "replace")
         except FailedError:
             return ""
 
@@ -188,13 +192,42 @@ class Api:
             raise UnavailableError("the cluster does not answer", details=f"context {self.context}: {error}") from error
 
     def _ask(self, question: "_Question") -> Object:
-        found: Object = json.loads(self._send(question, _SECONDS).read())
+        return self._data(self._send(question, _SECONDS), question)
+
+    def _data(self, answer: Any, question: "_Question") -> Object:
+        text = self._text(answer, question)
+        try:
+            found: Object = json.loads(text)
+        except ValueError as error:
+            raise UnavailableError(
+                "what answers is not the cluster",
+                details=f"context {self.context}: {question}\n{text[:300].decode('utf-8', 'replace')}",
+                resolution="See what is between here and the cluster: a proxy, or something else at its address.",
+            ) from error
         return found
+
+    def _text(self, answer: Any, question: "_Question") -> bytes:
+        """Return the body of an answer. Raises UnavailableError when it breaks off."""
+        with self._reaching(question):
+            return bytes(answer.read())
+
+    @contextmanager
+    def _reaching(self, question: "_Question") -> Iterator[None]:
+        """Say of what goes wrong on the way what it is. Raises UnavailableError."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except (HTTPError, ApiException) as error:
+            raise UnavailableError(
+                "the cluster does not answer",
+                details=f"context {self.context}: {question}\n{str(error)[:300]}",
+                resolution="`release cluster status` shows the local one; for another, check kubeconfig and network.",
+            ) from error
 
     def _send(self, question: "_Question", seconds: float) -> Any:
         """Return the answer, its body unread. Raises _NotFoundError, RefusedByClusterError and UnavailableError."""
-        from urllib3.exceptions import HTTPError
-
         headers = {"Accept": question.accept, **({"Content-Type": question.kind} if question.kind else {})}
         given = self._client.param_serialize(
             question.method,
@@ -204,16 +237,10 @@ class Api:
             body=question.body,
             auth_settings=["BearerToken"],
         )
-        try:
+        with self._reaching(question):
             answer = self._client.call_api(*given, _request_timeout=seconds)
-        except HTTPError as error:
-            raise UnavailableError(
-                "the cluster does not answer",
-                details=f"context {self.context}: {question}\n{str(error)[:300]}",
-                resolution="`release cluster status` shows the local one; for another, check kubeconfig and network.",
-            ) from error
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise _complaint(answer, str(question))
+            if answer.status >= HTTPStatus.BAD_REQUEST:
+                raise _complaint(answer, str(question))
         return answer
 
 
@@ -244,10 +271,11 @@ def open_api(kubeconfig: str | None, context: str | None) -> Api:
     """Return the cluster of a kubeconfig's context. Raises WrongInputError when there is no such."""
     from kubernetes import config
     from kubernetes.config.config_exception import ConfigException
+    from yaml import YAMLError
 
     try:
         client = config.new_client_from_config(kubeconfig, context)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError) as error:
+    except (ConfigException, OSError, YAMLError, TypeError) as error:
         raise WrongInputError(
             "there is no way to a cluster",
             details=f"kubeconfig {kubeconfig or 'of the user'}, context {context or 'the current one'}: {error}",
