@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION
+from stackway.errors import UnavailableError
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -30,6 +31,7 @@ class FakeCluster:
     failing: dict[str, str] = field(default_factory=dict)  # revision → what is wrong with its pods
     deadly: int = 0
     is_made: bool = True  # whether the deadly write happened before the runner died
+    away_at: int = 0  # at this write the API is away, and nobody learns whether the write happened
     writes: int = 0
     asked: int = 0
     context: str = "fake"
@@ -61,11 +63,14 @@ class FakeCluster:
     def _write(self, change: Any) -> None:
         self.writes += 1
         is_last = self.writes == self.deadly
-        if not is_last or self.is_made:
+        is_away = self.writes == self.away_at
+        if not (is_last or is_away) or self.is_made:
             with self._lock:
                 change()
         if is_last:
             raise KilledError
+        if is_away:
+            raise UnavailableError("the cluster does not answer")
 
     def _put(self, item: Object) -> None:
         key = (item["kind"], item["metadata"]["name"])
