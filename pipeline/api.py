@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from stackway.errors import FailedError, UnavailableError, WrongInputError
+from stackway.errors import FailedError, StackwayError, UnavailableError, WrongInputError
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -49,6 +49,7 @@ _PATHS = {
 _APPLY = "application/apply-patch+yaml"
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _SECONDS = 30
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -119,14 +120,14 @@ class Api:
         """Return the objects of a kind, None when we may not see them."""
         try:
             return self.list(kind, namespace)[0]
-        except FailedError:
+        except (FailedError, _BusyError):
             return None
 
     def has(self, path: str) -> bool:
         """Tell whether the cluster has an API."""
         try:
             self._ask(_Question("GET", path))
-        except FailedError:
+        except (FailedError, _BusyError):
             return False
         return True
 
@@ -169,7 +170,7 @@ class Api:
         question = _Question("GET", f"{_path('Pod', namespace, pod)}/log", {"tailLines": str(lines)})
         try:
             return self._text(self._send(question, _SECONDS), question).decode("utf-8", "replace")
-        except FailedError:
+        except (FailedError, _BusyError):
             return ""
 
     def open_stream(self, path: str, query: Sequence[tuple[str, str]]) -> Any:
@@ -267,6 +268,10 @@ class _ConflictError(FailedError):
     pass
 
 
+class _BusyError(UnavailableError):
+    """It answers, and says that it cannot: something behind it is away or starts."""
+
+
 def open_api(kubeconfig: str | None, context: str | None) -> Api:
     """Return the cluster of a kubeconfig's context. Raises WrongInputError when there is no such."""
     from kubernetes import config
@@ -297,7 +302,7 @@ def _lines(answer: Any) -> Iterator[bytes]:
         yield from (line for line in whole if line.strip())
 
 
-def _complaint(answer: Any, question: str) -> FailedError:
+def _complaint(answer: Any, question: str) -> StackwayError:
     try:
         said = json.loads(answer.read() or b"{}").get("message", "")
     except (ValueError, AttributeError):
@@ -307,6 +312,12 @@ def _complaint(answer: Any, question: str) -> FailedError:
         return _NotFoundError("it is not there", details=details)
     if answer.status == HTTPStatus.CONFLICT:
         return _ConflictError("somebody else was first", details=details, resolution="Look again, then decide anew.")
+    if answer.status in _PASSING or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _BusyError(
+            "the cluster cannot answer now",
+            details=details,
+            resolution="Try again; `kubectl get --raw /readyz?verbose` says what it misses.",
+        )
     return RefusedByClusterError(
         "the cluster refuses", details=details, resolution="Mend what it names; nothing of this object was changed."
     )

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pipeline.api import Api, Object
     from pipeline.deploy import Prepared
     from pipeline.rollout.advance import Line
-    from pipeline.rollout.engine import Target
     from pipeline.rollout.journal import Journal
     from pipeline.rollout.plan import RolloutPlan
+    from pipeline.rollout.target import Target
     from releases.environment import Environment
     from releases.verify import Release
 
@@ -60,7 +60,7 @@ def _target(api: "Api", environment: "Environment", release: "Release") -> "tupl
     """Return what an upgrade leads to, its schemas expanded and no more, and the whole deployment for preflight."""
     from pipeline import deploy
     from pipeline.manifests.render import render
-    from pipeline.rollout.engine import Target
+    from pipeline.rollout.target import Target
 
     prepared = deploy.prepare(api, release, environment)
     return Target(prepared.site, render(prepared.site, ("expand",))), prepared

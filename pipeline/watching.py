@@ -65,6 +65,7 @@ class Watching:
         items, version = self._api.list(kind, self._namespace)
         with self._changed:
             self._objects[kind] = {str(item["metadata"]["name"]): item for item in items}
+            self._troubles.pop(kind, None)
             self._tell()
         return version
 
@@ -72,10 +73,10 @@ class Watching:
         while not self._stopped:
             try:
                 version = self._watch(kind, version or self._read(kind))
-                self._troubles.pop(kind, None)
             except (StackwayError, OSError, ValueError, KeyError) as error:
                 version = ""
-                self._troubles.setdefault(kind, (clock.monotonic(), str(error)))
+                with self._changed:
+                    self._troubles.setdefault(kind, (clock.monotonic(), str(error)))
                 clock.sleep(_AGAIN_SECONDS)
 
     def _watch(self, kind: str, version: str) -> str:

@@ -6,7 +6,7 @@ The record says how far an upgrade has come; whoever reads it, on whatever machi
 that is not proved good within its limit is as bad as one that is proved bad.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -72,7 +72,7 @@ class Progress:
 class Seen:
     """What is seen of the step that is on: whether what it made is ready, whether it is doomed, and what requests say.
 
-    `outlook` is None where nothing is to be asked; `trouble` says why nothing can be seen at all.
+    `outlook` is None where nothing is to be asked. On the way back many steps are on, and `back` are those that are as before.
     """
 
     ready: bool = False
@@ -80,6 +80,7 @@ class Seen:
     outlook: Outlook | None = None
     told: str = ""
     disturbed: float = 0.0
+    back: frozenset[int] = frozenset()
 
 
 class Act(StrEnum):
@@ -136,7 +137,7 @@ def advance(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float) -> Deci
     if so_far.outcome is not None:
         return Decision(Act.END, -1, str(so_far.outcome))
     if so_far.direction is Direction.BACK:
-        return _back(plan, so_far, seen, now)
+        return _back(plan, so_far, seen)
     number = current(plan, so_far)
     if number is None:
         return Decision(Act.END, -1, "every step is done")
@@ -184,17 +185,31 @@ def way_back(plan: RolloutPlan, so_far: Progress) -> list[int]:
     ]
 
 
-def _back(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float) -> Decision:
-    del now
+def _back(plan: RolloutPlan, so_far: Progress, seen: Seen) -> Decision:
+    """Decide on the way back. What leads users goes first and in order; then everything at once, except what has to wait."""
     todo = [number for number in way_back(plan, so_far) if number not in so_far.undone]
     if not todo:
         return Decision(Act.END, -1, so_far.why)
-    number = todo[0]
-    if number not in so_far.undoing:
-        return Decision(Act.UNDO, number, so_far.why)
-    if seen.ready:
-        return Decision(Act.CLOSE_UNDO, number, seen.told or "it is as it was")
-    return Decision(Act.WAIT, number, seen.told or "the old revision gets ready")
+    for number in todo:
+        if number in so_far.undoing and number in seen.back:
+            return Decision(Act.CLOSE_UNDO, number, "it is as it was")
+    for number in todo:
+        if number not in so_far.undoing and _may_go_back(plan, number, todo):
+            return Decision(Act.UNDO, number, so_far.why)
+    return Decision(Act.WAIT, todo[0], seen.told or "the old revision gets ready")
+
+
+def _may_go_back(plan: RolloutPlan, number: int, todo: Sequence[int]) -> bool:
+    """Tell whether a step may be undone before the rest: users come first; what was stopped waits for the new one to go."""
+    step = plan.steps[number]
+    if step.kind is Kind.SHIFT:
+        return number == todo[0]
+    if any(plan.steps[other].kind is Kind.SHIFT for other in todo):
+        return False
+    own = [plan.steps[other] for other in todo if other != number]
+    return step.kind is not Kind.STOP or not any(
+        other.kind is Kind.START and (other.service, other.process) == (step.service, step.process) for other in own
+    )
 
 
 def to_data(line: Line) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from pipeline.rollout.sequential import Evidence, Outlook, Rates
 _LEAST_SECONDS = 0.02
 # A process that has just come up loads and connects at its first requests. It is warm when so many were answered well.
 _WARM = 5
+# Who has not looked for longer knows nothing of that time.
+_GAP = 2.0
 _BET = 0.5
 
 
@@ -135,7 +137,7 @@ def observe(trial: Trial, new: Counts, old: Counts, now: float, patience: Patien
         return after
     if known.failures and fresh.failures:
         # Both have their troubles: nobody learns anything about the new one from that.
-        return replace(after, disturbed=trial.disturbed + (now - trial.at if trial.at else 0.0))
+        return replace(after, disturbed=trial.disturbed + (min(now - trial.at, _GAP) if trial.at else 0.0))
     evidence = trial.evidence.and_(fresh.failures, fresh.requests - fresh.failures)
     pairs, lost = trial.pairs, trial.slower
     timed = _together(count for pod, count in since.items() if pod in warm)

@@ -7,6 +7,7 @@ somebody else has gone on, before anything is changed. So a tool may die at any 
 """
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ class Journal:
     plan: RolloutPlan
     lines: list[Line] = field(default_factory=list)
     befores: dict[int, Before] = field(default_factory=dict)
+    runner: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def progress(self) -> Progress:
@@ -50,15 +52,19 @@ class Journal:
         number = len(self.lines)
         rows = [{"kind": kind, "name": name, "object": item} for (kind, name), item in (before or {}).items()]
         texts = {"line.json": canonical_json(to_data(line)).decode(), "before.json": canonical_json(rows).decode()}
-        if not self.api.create(_map(self.namespace, self.number, f"rollout-{self.number}-{number:05}", texts)):
-            raise FencedError(
-                "somebody else goes on with this upgrade",
-                details=f"line {number} of rollout {self.number} in {self.namespace} is written already",
-                resolution="Nothing was changed by this one. `release status` shows how it goes on.",
-            )
-        self.lines.append(line)
-        if before is not None:
-            self.befores[line.step] = before
+        item = _map(self.namespace, self.number, f"rollout-{self.number}-{number:05}", {**texts, "runner": self.runner})
+        _take(self, texts if self.api.create(item) else self._own(item["metadata"]["name"]))
+
+    def _own(self, name: str) -> Mapping[str, str]:
+        """Return a line that was made though its answer got lost. Raises FencedError when it is somebody else's."""
+        texts: Mapping[str, str] = (self.api.get("ConfigMap", name, self.namespace) or {}).get("data") or {}
+        if texts.get("runner") == self.runner:
+            return texts
+        raise FencedError(
+            "somebody else goes on with this upgrade",
+            details=f"line {len(self.lines)} of rollout {self.number} in {self.namespace} is written already",
+            resolution="Nothing was changed by this one. `release status` shows how it goes on.",
+        )
 
 
 def begin(api: Api, namespace: str, plan: RolloutPlan) -> Journal:
@@ -86,10 +92,7 @@ def latest(api: Api, namespace: str) -> Journal | None:
     try:
         journal = Journal(api, namespace, number, read_plan(json.loads(items[f"rollout-{number}"]["plan.json"])))
         for texts in _in_order(items, number):
-            line = read_line(json.loads(texts["line.json"]))
-            journal.lines.append(line)
-            if rows := json.loads(texts["before.json"]):
-                journal.befores[line.step] = {(row["kind"], row["name"]): row["object"] for row in rows}
+            _take(journal, texts)
     except (KeyError, ValueError, TypeError) as error:
         raise UnavailableError(
             f"the journal of rollout {number} cannot be read",
@@ -97,6 +100,13 @@ def latest(api: Api, namespace: str) -> Journal | None:
             resolution="Somebody has changed it. `release deploy` makes the pinned release whole without it.",
         ) from error
     return journal
+
+
+def _take(journal: Journal, texts: Mapping[str, str]) -> None:
+    line = read_line(json.loads(texts["line.json"]))
+    journal.lines.append(line)
+    if rows := json.loads(texts["before.json"]):
+        journal.befores[line.step] = {(row["kind"], row["name"]): row["object"] for row in rows}
 
 
 def unfinished(api: Api, namespace: str) -> Journal | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION
+from stackway.errors import UnavailableError
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -34,6 +35,7 @@ class FakeCluster:
     deadly: int = 0
     stays_dead: bool = False
     is_made: bool = True  # whether the deadly write happened before the runner died
+    away_at: int = 0  # at this write the API is away, and nobody learns whether the write happened
     writes: int = 0
     asked: int = 0
     context: str = "fake"
@@ -81,11 +83,13 @@ class FakeCluster:
             if self.stays_dead and self.deadly and self.writes >= self.deadly:
                 raise KilledError
             self.writes += 1
-            is_last = self.writes == self.deadly
-            if not is_last or self.is_made:
+            is_last, is_away = self.writes == self.deadly, self.writes == self.away_at
+            if not (is_last or is_away) or self.is_made:
                 change()
         if is_last:
             raise KilledError
+        if is_away:
+            raise UnavailableError("the cluster does not answer")
 
     def _put(self, item: Object) -> None:
         key = (item["kind"], item["metadata"]["name"])

@@ -96,14 +96,21 @@ class World:
         if roll < 0.05:
             return Seen(disturbed=15.5)
         ready = self.chance.random() < 0.5
-        return Seen(ready=ready, outlook=self.chance.choice([None, Outlook.PASSED, Outlook.UNDECIDED]))
+        back = frozenset(number for number in range(len(PLAN.steps)) if self.chance.random() < 0.5)
+        outlook = self.chance.choice([None, Outlook.PASSED, Outlook.UNDECIDED])
+        return Seen(ready=ready, outlook=outlook, back=back)
 
     def write(self, decision: Decision) -> None:
         self.lines.append(Line(LINES[decision.act], decision.step, self.now, decision.reason, decision.rule))
         if self.chance.random() < 0.1:
             self.lines.append(Line(Phase.RESUMED, -1, self.now))
-        if decision.act in {Act.DO, Act.UNDO}:
-            self.change(PLAN.steps[decision.step], forward=decision.act is Act.DO)
+        if decision.step < 0:
+            return
+        changed = PLAN.steps[decision.step]
+        # New pods that are told to go are there for some time.
+        last = Act.CLOSE_UNDO if changed.kind is Kind.START else Act.UNDO
+        if decision.act in {Act.DO, last}:
+            self.change(changed, forward=decision.act is Act.DO)
 
     def change(self, changed: Step, *, forward: bool) -> None:
         if changed.kind is Kind.START:
@@ -122,6 +129,7 @@ class World:
         else:
             assert "api" in self.old
         assert {"api", "conductor"} <= self.old, "what is warm stays warm until it is final"
+        assert "periodic" not in self.new & self.old, "there must not be two of it"
 
 
 @pytest.mark.parametrize("part", range(5))

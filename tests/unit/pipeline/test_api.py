@@ -179,10 +179,14 @@ def test_conflict_in_an_apply_says_that_somebody_was_first() -> None:
     assert "the object has been modified" in caught.value.details
 
 
-@pytest.mark.parametrize("status", [400, 403, 422, 500, 503])
-def test_refusal_is_told_in_the_clusters_own_words(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, RefusedByClusterError), (403, RefusedByClusterError), (422, RefusedByClusterError)]
+    + [(status, UnavailableError) for status in (408, 429, 500, 503)],
+)
+def test_refusal_and_inability_are_told_in_the_clusters_own_words(status: int, error: type[StackwayError]) -> None:
     for ask in ASKED:
-        with pytest.raises(RefusedByClusterError) as caught:
+        with pytest.raises(error) as caught:
             ask(talk(refused(status, "spec.replicas: invalid"))[0])
         assert f"{status} Reason: spec.replicas: invalid" in caught.value.details
 

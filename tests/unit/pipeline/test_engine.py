@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An upgrade carried out on a cluster in memory: it ends all-new or all-old, whatever breaks and whenever it is killed."""
 
+import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -9,13 +10,14 @@ import pytest
 
 from pipeline import deployment
 from pipeline.manifests.objects import NAME, REVISION
-from pipeline.manifests.render import render
+from pipeline.manifests.render import Rendered, render
 from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
-from pipeline.rollout.engine import TRIAL, Engine, Target
+from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import FencedError, begin, latest, unfinished
 from pipeline.rollout.plan import Goal, RolloutPlan, Strategy, plan
 from pipeline.rollout.records import new_workloads, old_workloads, stale
+from pipeline.rollout.target import TRIAL, Target
 from stackway.console import SilentReporter
 from tests.fakes.cluster import FakeCluster, KilledError
 from tests.fakes.sites import site
@@ -34,12 +36,23 @@ def wanted() -> Site:
 
 def fresh(**given: Any) -> FakeCluster:
     """Return a cluster in which the old release runs."""
-    items = render(site(OLD)).objects
-    return FakeCluster({(item["kind"], item["metadata"]["name"]): item for item in items}, **given)
+    return FakeCluster(
+        {(item["kind"], item["metadata"]["name"]): item for item in copy.deepcopy(old_objects())}, **given
+    )
+
+
+@cache
+def old_objects() -> list[Any]:
+    return render(site(OLD)).objects
+
+
+@cache
+def new_objects() -> Rendered:
+    return render(wanted(), ("expand",))
 
 
 def planned(cluster: FakeCluster, strategy: Strategy = Strategy.ROLLING) -> tuple[Target, RolloutPlan]:
-    rendered = render(wanted(), ("expand",))
+    rendered = new_objects()
     goal = Goal("dev", NEW, "sha256:1", rendered, wanted().services)
     return Target(wanted(), rendered), plan(goal, OLD, cluster.objects, strategy)
 
@@ -66,7 +79,7 @@ def revisions(cluster: FakeCluster) -> set[str]:
 
 
 def new_revision() -> str:
-    found = next(item for item in render(wanted()).workloads if item.service == "glance")
+    found = next(item for item in new_objects().workloads if item.service == "glance")
     return found.revision
 
 
@@ -186,3 +199,12 @@ def test_rows_of_pods_that_are_gone_are_found_by_their_hosts() -> None:
     assert new_workloads(steps, "glance") == [f"glance-api-{new_revision()}"]
     assert len(old_workloads(steps, "glance")) == 1
     assert old_workloads(steps, "nova") == []
+
+
+@pytest.mark.parametrize("is_made", [True, False], ids=["answers get lost", "writes get lost"])
+@pytest.mark.parametrize("fault", ["", "down"], ids=["good", "bad"])
+def test_api_that_is_away_now_and_then_delays_an_upgrade_and_no_more(fault: str, *, is_made: bool) -> None:
+    for write in range(2, 62, 4):  # the first begins the journal: without it nothing was begun
+        cluster = fresh(failing={new_revision(): fault} if fault else {}, away_at=write, is_made=is_made)
+        assert run(cluster) is (Outcome.ROLLED_BACK if fault else Outcome.UPGRADED), write
+        assert (serving(cluster) == new_revision()) is not bool(fault)

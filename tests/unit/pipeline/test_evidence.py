@@ -40,6 +40,12 @@ def test_failures_of_both_are_nobodys_and_are_counted_apart() -> None:
     assert found.outlook(RATES) is Outlook.UNDECIDED
 
 
+def test_time_in_which_nobody_looked_is_not_disturbed() -> None:
+    before = went_on(3, (0, 0.1), (0, 0.1))
+    new, old = Count(20, 1, -40.0, (("timeout", 1),)), Count(20, 1, -40.0, (("timeout", 1),))
+    assert observe(before, {"new": new}, {"old": old}, 700.0).disturbed <= 2.0
+
+
 def test_good_answers_pass_though_the_old_revision_fails() -> None:
     found = went_on(14, (0, 0.5), (5, 0.1))
     assert (found.disturbed, found.slower) == (0.0, 0)

@@ -1,0 +1,199 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What is seen of an upgrade: of pods by watches, of their answers by the prober. What to do about it is decided elsewhere."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pipeline.api import Api, Object
+from pipeline.manifests.objects import COMPONENT, NAME, REVISION
+from pipeline.readiness import Readiness, State, readiness
+from pipeline.rollout.advance import Seen
+from pipeline.rollout.doom import Doom, doom, own_pods
+from pipeline.rollout.evidence import Patience, Trial, observe, read_counts
+from pipeline.rollout.plan import Kind, RolloutPlan, Step
+from pipeline.rollout.sequential import Outlook
+from pipeline.rollout.target import MONITORING, Target
+from pipeline.watching import Watching
+from stackway import clock
+from stackway.errors import StackwayError
+
+WATCHED = ("Deployment", "StatefulSet", "Job", "Pod", "Event")
+# Traffic is shifted when so many requests were answered by it afterwards.
+_CONFIRMED = 10
+
+
+class Observer:
+    """What can be seen of each step of a plan in a namespace; knows what requests have said since it began to look."""
+
+    def __init__(self, api: Api, namespace: str, plan: RolloutPlan, target: Target, watching: Watching) -> None:
+        self._api, self._namespace, self._plan, self._target, self._watching = api, namespace, plan, target, watching
+        self._trials: dict[tuple[str, str], Trial] = {}
+        self._shifted: dict[int, int] = {}
+
+    def look_at(self, step: Step, number: int) -> Seen:
+        match step.kind:
+            case Kind.LAY:
+                return self._ready_of(item for item in self._target.stage(MONITORING) if item["kind"] == "Deployment")
+            case Kind.EXPAND:
+                return self._ready_of(
+                    item for item in self._target.stage(f"{step.service} database") if item["kind"] == "Job"
+                )
+            case Kind.STOP:
+                left = [pod for name, _ in step.old for pod in self._pods_of(name)]
+                return Seen(ready=not left, told=f"{len(left)} pods are still there")
+            case Kind.START | Kind.REPLACE:
+                return self._look_at_start(step)
+            case Kind.SHIFT:
+                return self._look_at_shift(step, number)
+            case _:
+                return self._look_at_all()
+
+    def _ready_of(self, items: Iterable[Object]) -> Seen:
+        told = []
+        for item in items:
+            name = str(item["metadata"]["name"])
+            there = self._watching.objects(item["kind"]).get(name)
+            state = readiness(there) if there else Readiness(State.WAITING, "it is not there yet")
+            if state.state is State.FAILED:
+                return Seen(
+                    doom=Doom(
+                        "job" if item["kind"] == "Job" else "deadline", name, self._last_words(name, state.reason)
+                    )
+                )
+            if state.state is State.WAITING:
+                told.append(f"{name}: {state.reason}")
+        return Seen(ready=not told, told="; ".join(told))
+
+    def _look_at_start(self, step: Step) -> Seen:
+        """Return how a new revision does: its pods, and what requests to them say."""
+        item = self._target.workload(step)
+        name = str(item.main["metadata"]["name"])
+        there = self._watching.objects(str(item.main["kind"])).get(name)
+        found = self._doom(step)
+        if found:
+            return Seen(doom=found)
+        state = readiness(there, step.replicas or None) if there else Readiness(State.WAITING, "it is not there yet")
+        is_ready = state.state is State.READY
+        if not is_ready or step.kind is Kind.REPLACE:
+            return Seen(ready=is_ready, told=state.reason)
+        if self._target.is_asked(step):
+            trial = self._observe(step)
+            return Seen(
+                ready=True, outlook=trial.outlook(self._plan.rules.rates), told=_told(trial), disturbed=trial.disturbed
+            )
+        if self._target.tells(step):
+            return self._look_at_workers(step)
+        return Seen(ready=True)
+
+    def _look_at_workers(self, step: Step) -> Seen:
+        """Return whether each pod of a new revision has said through an API that it works."""
+        rows = [
+            row
+            for row in self._status().get("pods") or []
+            if (row["service"], row["process"], row["revision"]) == (step.service, step.process, step.revision)
+        ]
+        well = {row["pod"] for row in rows if row["totalRequests"] > row["totalFailures"]}
+        named = {row["pod"] for row in rows}
+        targets = self._status().get("targets") or []
+        others = [row for row in targets if (row["service"], row["process"]) == (step.service, step.process)]
+        if not named and any(row["totalRequests"] > row["totalFailures"] for row in others):
+            return Seen(ready=True, outlook=Outlook.PASSED, told="workers have names of their own; one of them works")
+        pods = {str(pod["metadata"]["name"]) for pod in self._new_pods(step)}
+        missing = len(pods - well)
+        outlook = Outlook.PASSED if pods and not missing else Outlook.UNDECIDED
+        return Seen(
+            ready=True, outlook=outlook, told=f"{len(pods) - missing} of {len(pods)} workers say that they work"
+        )
+
+    def _look_at_shift(self, step: Step, number: int) -> Seen:
+        found = self._doom(step)
+        if found:
+            return Seen(doom=found)
+        if not self._target.is_asked(step):
+            return Seen(ready=True)
+        trial = self._observe(step)
+        begun = self._shifted.setdefault(number, trial.evidence.outcomes)
+        answered = trial.evidence.outcomes - begun
+        outlook = Outlook.FAILED if trial.outlook(self._plan.rules.rates) is Outlook.FAILED else None
+        return Seen(
+            answered >= _CONFIRMED, None, outlook, f"{answered} requests since; {_told(trial)}", trial.disturbed
+        )
+
+    def _look_at_all(self) -> Seen:
+        """Return what is seen of everything that was started; only bad news counts in a soak."""
+        for step in self._plan.steps:
+            if step.kind is not Kind.START:
+                continue
+            if found := self._doom(step):
+                return Seen(doom=found)
+            if self._target.is_asked(step):
+                trial = self._observe(step)
+                if trial.outlook(self._plan.rules.rates) is Outlook.FAILED:
+                    return Seen(outlook=Outlook.FAILED, told=f"{step.service} {step.process}: {_told(trial)}")
+        return Seen(told="nothing was found so far")
+
+    def look_back(self, number: int) -> Seen:
+        """Return whether the old revision serves again."""
+        step = self._plan.steps[number]
+        if step.kind is Kind.SHIFT:
+            return Seen(ready=True, told="users get the old revision")
+        if step.kind is Kind.START and self._plan.stops(step):
+            # The old one waits until this one is gone: its own step, the next on the way back, brings it up again.
+            left = self._new_pods(step, leaving=True)
+            return Seen(ready=not left, told=f"{len(left)} new pods are still there")
+        told = []
+        for name, count in step.old:
+            there = self._watching.objects("Deployment").get(name)
+            state = readiness(there, count) if there else Readiness(State.WAITING, "it is not there")
+            if state.state is not State.READY:
+                told.append(f"{name}: {state.reason}")
+        if step.kind is Kind.REPLACE:
+            name = str(self._target.workload(step).main["metadata"]["name"])
+            there = self._watching.objects("StatefulSet").get(name)
+            state = readiness(there) if there else Readiness(State.WAITING, "it is not there")
+            told += [] if state.state is State.READY else [f"{name}: {state.reason}"]
+        return Seen(ready=not told, told="; ".join(told))
+
+    def _doom(self, step: Step) -> Doom | None:
+        item = self._target.workload(step)
+        there = self._watching.objects(str(item.main["kind"])).get(str(item.main["metadata"]["name"]))
+        events = self._watching.objects("Event").values()
+        found = doom(self._new_pods(step), there, events, clock.now().timestamp())
+        return Doom(found.rule, found.object, self._last_words(found.object, found.seen)) if found else None
+
+    def _new_pods(self, step: Step, *, leaving: bool = False) -> list[Object]:
+        labels = {NAME: step.service, COMPONENT: step.process, REVISION: step.revision}
+        return own_pods(self._watching.objects("Pod"), labels, leaving=leaving)
+
+    def _pods_of(self, workload: str) -> list[Object]:
+        return [pod for name, pod in self._watching.objects("Pod").items() if name.startswith(f"{workload}-")]
+
+    def _last_words(self, name: str, seen: str) -> str:
+        pods = sorted(pod for pod in self._watching.objects("Pod") if pod.startswith(name))
+        words = self._api.logs(self._namespace, pods[-1], 5).strip() if pods else ""
+        return f"{seen}\n{words}" if words else seen
+
+    def _status(self) -> Mapping[str, Any]:
+        """Return what the prober has counted, nothing while it does not answer: no data is no good news."""
+        path = f"/api/v1/namespaces/{self._namespace}/services/prober:main/proxy/status"
+        try:
+            return self._api.read(path)
+        except StackwayError:
+            return {}
+
+    def _observe(self, step: Step) -> Trial:
+        key = (step.service, step.process)
+        before = self._trials.get(key, Trial())
+        status = self._status()
+        old = {name.rpartition("-")[2] for name, _ in step.old}
+        patience = Patience(self._plan.rules.slower, self._plan.rules.warmup)
+        new_counts, old_counts = read_counts(status, key, [step.revision]), read_counts(status, key, old)
+        self._trials[key] = found = observe(before, new_counts, old_counts, clock.now().timestamp(), patience)
+        return found
+
+
+def _told(trial: Trial) -> str:
+    slower = f", {trial.slower} of {trial.pairs} times slower" if trial.pairs else ""
+    kinds = "".join(f", {number} {kind}" for kind, number in trial.kinds)
+    return f"{trial.evidence.failures} of {trial.evidence.outcomes} requests failed{kinds}{slower}"

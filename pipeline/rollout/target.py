@@ -1,0 +1,90 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What an upgrade leads to: a release in its environment, as objects, and which objects belong to a step. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from buildkit.models import Service
+from pipeline.deployment import marked
+from pipeline.manifests.objects import Object
+from pipeline.manifests.render import Rendered
+from pipeline.manifests.site import Site
+from pipeline.manifests.workloads import Workload
+from pipeline.rollout.plan import Kind, Step
+
+TRIAL = "stackway.dev/trial"
+FOUNDATION, MONITORING = "foundation", "monitoring"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an upgrade leads to: a release in its environment, rendered, and how answers are judged."""
+
+    site: Site
+    rendered: Rendered
+
+    @property
+    def services(self) -> Mapping[str, Service]:
+        """The services of the release."""
+        return self.site.services
+
+    def workload(self, step: Step) -> Workload:
+        """Return the workload that a step is about."""
+        return next(
+            item for item in self.rendered.workloads if (item.service, item.process) == (step.service, step.process)
+        )
+
+    def stage(self, name: str) -> tuple[Object, ...]:
+        """Return the objects of a stage, none when there is no such."""
+        return tuple(marked(item) for stage in self.rendered.stages if stage.name == name for item in stage.objects)
+
+    def placed(self, items: Iterable[Object]) -> list[Object]:
+        """Return objects as a deployment applies them, which will so know them again."""
+        known = {(item["kind"], item["metadata"]["name"]): item for item in self.rendered.objects}
+        return [marked(known[item["kind"], item["metadata"]["name"]]) for item in items]
+
+    def is_asked(self, step: Step) -> bool:
+        """Tell whether requests go to a process."""
+        return any(item.process == step.process for item in self.services[step.service].checks.requests)
+
+    def tells(self, step: Step) -> bool:
+        """Tell whether workers of a process are known to an API."""
+        return any(item.process == step.process for item in self.services[step.service].checks.round_trips)
+
+    def objects(self, step: Step) -> list[Object]:
+        """Return the objects that a step applies."""
+        match step.kind:
+            case Kind.LAY:
+                return [*self.stage(FOUNDATION), *self.stage(MONITORING)]
+            case Kind.EXPAND:
+                return list(self.stage(f"{step.service} database"))
+            case Kind.START | Kind.REPLACE:
+                found = self.workload(step)
+                scaling = [] if found.addresses else found.scaling
+                return [sized(item, step.replicas) for item in self.placed([*found.workload, *scaling])]
+            case Kind.SHIFT:
+                found = self.workload(step)
+                return [*self.placed(found.scaling), *(on_trial(item, step) for item in self.placed(found.addresses))]
+            case _:
+                return []
+
+    def keys(self, step: Step) -> list[tuple[str, str]]:
+        """Return kind and name of the objects that a step makes, changes or removes."""
+        found = [(str(item["kind"]), str(item["metadata"]["name"])) for item in self.objects(step)]
+        kinds = {Kind.STOP: "Deployment", Kind.START: "HorizontalPodAutoscaler"}
+        return [*found, *((kinds[step.kind], name) for name, _ in step.old if step.kind in kinds)]
+
+
+def sized(item: Object, replicas: int) -> Object:
+    """Return a workload with so many pods; any other object as it is."""
+    if item["kind"] not in {"Deployment", "StatefulSet"} or (item["kind"] == "StatefulSet" and not replicas):
+        return item
+    return {**item, "spec": {**item["spec"], "replicas": replicas}}
+
+
+def on_trial(item: Object, step: Step) -> Object:
+    """Return a Service that tells the prober which revisions to ask often."""
+    revisions = ",".join([step.revision, *(name.rpartition("-")[2] for name, _ in step.old)])
+    annotations = {**(item["metadata"].get("annotations") or {}), TRIAL: revisions}
+    return {**item, "metadata": {**item["metadata"], "annotations": annotations}}
