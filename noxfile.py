@@ -64,6 +64,13 @@ def e2e(session: nox.Session) -> None:
     session.run("pytest", "tests/e2e", *session.posargs)
 
 
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Break upgrades of a real cloud in every way of the catalogue, and see each go back by itself (half an hour)"""
+    install(session, "tests")
+    session.run("pytest", "tests/faults", *session.posargs)
+
+
 @nox.session
 def unit(session: nox.Session) -> None:
     """Run the tests that need no process, no network and no root"""

@@ -129,7 +129,7 @@ class Rollout(Shape):
         "30s", description="So long the whole is watched at the end before the upgrade counts as done."
     )
     good: _Share = Field(0.01, description="A revision of which at most this share of requests fails is good.")
-    bad: _Share = Field(0.10, description="A revision of which at least this share fails is bad.")
+    bad: _Share = Field(0.05, description="A revision of which at least this share fails is bad.")
     alpha: _Share = Field(0.01, description="The chance to take a good revision back.")
     beta: _Share = Field(0.01, description="The chance to let a bad one pass.")
     slower: Annotated[float, Field(ge=1.0, le=100.0)] = Field(

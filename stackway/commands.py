@@ -214,6 +214,11 @@ def _asks_json(words: Sequence[str]) -> bool:
     return "--output=json" in words or ("--output", "json") in pairwise(words)
 
 
+def open_session(parser: argparse.ArgumentParser, words: Sequence[str]) -> Session:
+    """Return what a command gets that is called with these words."""
+    return _session(parser.parse_args(complete(parser, words)), [])
+
+
 def _session(arguments: argparse.Namespace, shown: list[Any]) -> Session:
     root = Path(arguments.root or ".")
     given = {name: getattr(arguments, name, None) for name in ("cache", "state", "builder", "overlay")}

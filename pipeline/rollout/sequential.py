@@ -34,7 +34,7 @@ class Rates:
     """
 
     good: float = 0.01
-    bad: float = 0.10
+    bad: float = 0.05
     alpha: float = 0.01
     beta: float = 0.01
 

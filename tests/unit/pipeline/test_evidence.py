@@ -10,7 +10,7 @@ import pytest
 from pipeline.rollout.evidence import Count, Trial, observe, read_counts
 from pipeline.rollout.sequential import Outlook, Rates
 
-RATES = Rates()
+RATES = Rates(bad=0.10)
 
 
 def went_on(looks: int, new: tuple[int, float], old: tuple[int, float], trial: Trial | None = None) -> Trial:

@@ -1,0 +1,3 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Upgrades that must go wrong, on a real cluster, each in its own way."""
