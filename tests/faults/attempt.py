@@ -107,7 +107,7 @@ class Upgrades:
         site = self.site(next(_NUMBERS))
         rendered = altered(render(site, ("expand",)), alter)
         live = deploy.live_objects(self.cloud.api, self.cloud.name)
-        version = str(site.release.version)
+        version = str(site.content.version)
         goal = Goal(self.cloud.name, version, "", rendered, site.services)
         book = begin(self.cloud.api, self.cloud.name, plan(goal, source or version, live, Strategy.ROLLING, soak))
         target = Target(site, rendered)

@@ -109,7 +109,9 @@ class Prober:
         trial = set(filter(None, annotation(service, _TRIAL).split(","))) if service else set()
         for pod in self.own(entry["service"], entry["process"]):
             on_trial = label(pod, self.plan["labels"]["revision"]) in trial
-            if is_running(pod) and (on_trial or is_ready(pod)):
+            # What still comes up is nobody's to ask; what was up is, whatever it says of itself.
+            was_ready = on_trial and self.target(pod, entry["service"], entry["process"]) in self.counts.tallies
+            if is_running(pod) and (was_ready or is_ready(pod)):
                 yield pod, pace["trial"] if on_trial else pace["pod"]
 
     def own(self, service: str, process: str) -> list[Object]:
