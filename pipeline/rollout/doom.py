@@ -14,7 +14,10 @@ from pipeline.ailment import ended, event_time
 
 Object = dict[str, Any]
 _SPOILT_IMAGE = frozenset({"InvalidImageName", "ErrImageNeverPull"})
-_PULLING = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_AGAIN_AND_AGAIN = "ImagePullBackOff"
+_PULLING = frozenset({"ErrImagePull", _AGAIN_AND_AGAIN})
+# By then a node has tried twice; images should be there before an upgrade begins.
+_PULL_SECONDS = 20.0
 # What a registry or a node says that trying again will not change.
 _FINAL_PULL = re.compile(
     r"not found|manifest unknown|unauthori[sz]ed|denied|no match for platform|no such host", re.IGNORECASE
@@ -70,7 +73,8 @@ def _of_container(name: str, container: Object, age: float) -> Iterator[Doom]:
     state = container.get("state") or {}
     waiting = state.get("waiting") or {}
     reason, said = waiting.get("reason", ""), waiting.get("message", "")
-    if reason in _SPOILT_IMAGE or (reason in _PULLING and _FINAL_PULL.search(said)):
+    is_final = _FINAL_PULL.search(said) or (reason == _AGAIN_AND_AGAIN and age > _PULL_SECONDS)
+    if reason in _SPOILT_IMAGE or (reason in _PULLING and is_final):
         yield Doom("image", name, f"{reason}: {said}")
     if reason in _CONFIGURATION and (age > _CACHE_SECONDS or "cache" not in said):
         yield Doom("configuration", name, f"{reason}: {said}")

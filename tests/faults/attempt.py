@@ -32,7 +32,7 @@ from tests.integration.builder import REPOSITORY
 Alter = Callable[[Object], None]
 SERVICE, PROCESS = "placement", "api"
 SOAK = 40.0
-_NUMBERS = count(9)
+_NUMBERS = count(129 + int(clock.now().timestamp()) % 90)
 _COMPARED = ("Deployment", "StatefulSet", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
 
 
@@ -92,11 +92,18 @@ class Upgrades:
         self._session = open_session(build_parser("release", SUMMARY, COMMANDS), words)
 
     def site(self, revision: int) -> Site:
-        """Return the environment with its release and other settings of placement."""
+        """Return the environment with its release, in which placement's pods ask for another amount of memory."""
         environment, release = pinned(self._session, self.cloud.name)
         prepared = deploy.prepare(self.cloud.api, release, environment)
         data = environment.model_dump(by_alias=True, mode="json")
-        data["services"].setdefault(SERVICE, {}).setdefault("settings", {})["api_threads"] = revision
+        changes = {
+            "processes": {
+                PROCESS: {
+                    "resources": {"requests": {"cpu": "50m", "memory": f"{revision}Mi"}, "limits": {"memory": "384Mi"}}
+                }
+            }
+        }
+        data["services"][SERVICE] = {**data["services"].get(SERVICE, {}), **changes}
         changed = type(environment).model_validate(data)
         return Site(release.content, changed, prepared.site.credentials, services_of(release.content, changed))
 

@@ -41,6 +41,8 @@ UNSCHEDULABLE = {
         (waiting("ErrImagePull", "manifest unknown"), 1, "image"),
         (waiting("ImagePullBackOff", "x: not found"), 1, "image"),
         (waiting("ErrImagePull", "i/o timeout"), 60, None),
+        (waiting("ImagePullBackOff", "i/o timeout"), 15, None),
+        (waiting("ImagePullBackOff", "i/o timeout"), 21, "image"),
         (waiting("CreateContainerConfigError", 'configmap "x" not found'), 1, "configuration"),
         (waiting("CreateContainerConfigError", "failed to sync configmap cache"), 1, None),
         (waiting("CreateContainerConfigError", "failed to sync configmap cache"), 9, "configuration"),
