@@ -34,6 +34,8 @@ class Observer:
     def look_at(self, step: Step, number: int) -> Seen:
         match step.kind:
             case Kind.LAY:
+                return Seen(ready=True)
+            case Kind.WATCH:
                 return self._ready_of(item for item in self._target.stage(MONITORING) if item["kind"] == "Deployment")
             case Kind.EXPAND:
                 return self._ready_of(
@@ -136,8 +138,8 @@ class Observer:
     def look_back(self, number: int) -> Seen:
         """Return whether the old revision serves again."""
         step = self._plan.steps[number]
-        if step.kind is Kind.SHIFT:
-            return Seen(ready=True, told="users get the old revision")
+        if step.kind in {Kind.SHIFT, Kind.WATCH}:
+            return Seen(ready=True)
         if step.kind is Kind.START and self._plan.stops(step):
             # The old one waits until this one is gone: its own step, the next on the way back, brings it up again.
             left = self._new_pods(step, leaving=True)

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     """What a step does."""
 
     LAY = "lay"  # files, credentials and policies that new pods mount
+    WATCH = "watch"  # the prober asks what the new release has
     EXPAND = "expand"
     STOP = "stop"  # a process of which there must not be two
     START = "start"
@@ -165,7 +166,8 @@ def plan(goal: Goal, source: str, live: Mapping[Key, Object], strategy: Strategy
     steps = [*starts, *shifts]
     if steps:
         lay = Step(Kind.LAY, "", "", "what new pods mount must be there before them", Undo.NOTHING, _GRACE_SECONDS)
-        steps = [lay, *steps]
+        reason = "who judges the new revision must know it"
+        steps = [lay, Step(Kind.WATCH, "", "", reason, Undo.REVERSIBLE, 2 * _GRACE_SECONDS), *steps]
     if steps and soak:
         reason = "users find what requests did not; the old revision stays warm"
         steps.append(Step(Kind.SOAK, "", "", reason, Undo.REVERSIBLE, soak))

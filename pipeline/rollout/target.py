@@ -56,7 +56,9 @@ class Target:
         """Return the objects that a step applies."""
         match step.kind:
             case Kind.LAY:
-                return [*self.stage(FOUNDATION), *self.stage(MONITORING)]
+                return list(self.stage(FOUNDATION))
+            case Kind.WATCH:
+                return list(self.stage(MONITORING))
             case Kind.EXPAND:
                 return list(self.stage(f"{step.service} database"))
             case Kind.START | Kind.REPLACE:

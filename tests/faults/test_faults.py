@@ -37,7 +37,7 @@ def no_secret(item: Object) -> None:
 FAULTS: dict[str, tuple[Alter, set[str]]] = {
     "image that is nowhere": (container(image=_NOWHERE), {"image"}),
     "crash at the start": (container(command=[_PYTHON, "-c", "raise SystemExit(3)"], args=[]), {"crash"}),
-    "program that is not there": (container(command=["/no/such/program"], args=[]), {"start"}),
+    "program that is not there": (container(command=["/no/such/program"], args=[]), {"start", "configuration"}),
     "Secret that is not there": (no_secret, {"configuration"}),
     "never ready": (probe, {"limit"}),
     "ready, and answers 500": (misbehave("fails"), {"requests"}),
