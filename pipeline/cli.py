@@ -15,7 +15,7 @@ from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
 from pipeline.render_cli import RENDER
-from pipeline.rollout_cli import FINALIZE, RESUME, UPGRADE
+from pipeline.rollout_cli import FINALIZE, REPORT, RESUME, UPGRADE
 from pipeline.status_cli import STATUS
 from pipeline.trace_cli import TRACE
 from pipeline.up_cli import DOWN, UP
@@ -70,6 +70,7 @@ COMMANDS = (
     UPGRADE,
     RESUME,
     FINALIZE,
+    REPORT,
     STATUS,
     TRACE,
     RENDER,

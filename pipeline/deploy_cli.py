@@ -58,6 +58,8 @@ def bring(session: Session, environment: "Environment", release: "Release") -> d
     from pipeline.target import give_images, open_target
 
     target = open_target(session, environment)
+    if trouble := journal.remove_damaged(target.api, environment.cluster.namespace):
+        session.reporter.warn(f"{trouble}. It was removed")
     journal.refuse_unfinished(target.api, environment.cluster.namespace, environment.name)
     prepared = deploy.prepare(target.api, release, environment)
     if prepared.plan.changes:

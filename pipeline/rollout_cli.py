@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from pipeline.api import Api, Object
     from pipeline.deploy import Prepared
-    from pipeline.rollout.advance import Line
     from pipeline.rollout.journal import Journal
     from pipeline.rollout.plan import RolloutPlan
+    from pipeline.rollout.report import RolloutReport
     from pipeline.rollout.target import Target
     from releases.environment import Environment
     from releases.verify import Release
@@ -104,22 +104,16 @@ def _run(session: Session, api: "Api", target: "Target", book: "Journal") -> Exi
     from pipeline.rollout.advance import Outcome
     from pipeline.rollout.engine import Engine
     from pipeline.rollout.records import new_workloads
+    from pipeline.rollout.report import report
     from stackway import clock
 
     started = clock.monotonic()
     outcome = Engine(api, book, target, session.reporter).run()
     seconds = round(clock.monotonic() - started, 1)
     plan, so_far = book.plan, book.progress
-    value = {
-        "environment": plan.environment,
-        "rollout": book.number,
-        "from": plan.source,
-        "to": plan.target,
-        "outcome": str(outcome),
-        "why": so_far.why,
-        "seconds": seconds,
-        "lines": [to_row(line, book) for line in book.lines],
-    }
+    found = report(book.number, plan, book.lines)
+    value = found.to_dict()
+    _observe(session, found, healthy=outcome is Outcome.UPGRADED)
     if outcome is Outcome.UPGRADED:
         told = (
             f"{plan.environment}: {plan.source} to {plan.target} in {seconds} s; the old release stays warm\n"
@@ -180,11 +174,53 @@ def _pin_back(session: Session, plan: "RolloutPlan", why: str) -> None:
         )
 
 
-def to_row(line: "Line", book: "Journal") -> dict[str, object]:
-    """Return a line of the journal for people who read JSON."""
-    from pipeline.rollout.advance import to_data
+def _observe(session: Session, found: "RolloutReport", *, healthy: bool) -> None:
+    """Keep the report, and put on record by signature what it says; what is in the way is only told."""
+    from hashlib import sha256
 
-    return {**to_data(line), "name": book.plan.steps[line.step].name if line.step >= 0 else ""}
+    from releases import promotion
+    from releases.desk import append, author_now, open_desk
+    from releases.opening import state_of
+    from releases.records import Observation
+    from stackway.files import canonical_json, write_atomic
+
+    content = canonical_json(found.to_dict())
+    path = state_of(session) / "rollouts" / f"{found.environment}-{found.number}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, content)
+    desk = open_desk(session, found.environment)
+    if desk.chain.pin is None or desk.chain.pin.digest != found.digest:
+        return
+    requests, failures = found.counted
+    note = f"rollout {found.number} from {found.source}: {found.outcome}; report sha256:{sha256(content).hexdigest()}"
+    try:
+        seen = Observation(healthy, requests, failures, note)
+        append(session, desk, promotion.observation(desk.place, desk.chain, seen, author_now(note)))
+    except StackwayError as error:
+        session.reporter.warn(f"the upgrade is not on record: {error.brief}. The report is {path}")
+
+
+def _configure_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("environment", metavar="ENV", help="whose last upgrade it is about")
+    parser.add_argument("--page", metavar="FILE", help="write it as one HTML page")
+
+
+def _report(session: Session) -> ExitCode:
+    from pathlib import Path
+
+    from pipeline.rollout.report import report
+    from pipeline.rollout_page import rollout_page
+    from pipeline.target import open_target
+    from releases.opening import open_environments
+    from stackway.files import write_atomic
+
+    environment = open_environments(session).read(session.arguments.environment).spec
+    book = _book(open_target(session, environment).api, environment)
+    found = report(book.number, book.plan, book.lines)
+    if session.arguments.page:
+        write_atomic(Path(session.arguments.page), rollout_page(found).encode())
+    session.show(found.to_dict(), found.headline(), found.to_table())
+    return ExitCode.DONE
 
 
 def _configure_resume(parser: argparse.ArgumentParser) -> None:
@@ -279,6 +315,9 @@ UPGRADE = Command(
     _configure_upgrade,
 )
 RESUME = Command("resume", "go on with an upgrade that was interrupted, or take it back", _resume, _configure_resume)
+REPORT = Command(
+    "report", "say what the last upgrade of an environment did, and by what evidence", _report, _configure_report
+)
 FINALIZE = Command(
     "finalize", "make an upgrade final: contract schemas, remove the old release", _finalize, _configure_finalize
 )

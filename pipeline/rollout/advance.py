@@ -46,13 +46,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the record: of which step (-1: of the whole), what, when (seconds since 1970), and why."""
+    """One line of the record: of which step (-1: of the whole), what, when (seconds since 1970), why, and by which counts."""
 
     phase: Phase
     step: int
     at: float
     why: str = ""
     rule: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Seen:
     told: str = ""
     disturbed: float = 0.0
     back: frozenset[int] = frozenset()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Act(StrEnum):
@@ -214,9 +216,12 @@ def _may_go_back(plan: RolloutPlan, number: int, todo: Sequence[int]) -> bool:
 
 def to_data(line: Line) -> dict[str, Any]:
     """Return a line as JSON-ready data."""
-    return {"phase": str(line.phase), "step": line.step, "at": line.at, "why": line.why, "rule": line.rule}
+    head = {"phase": str(line.phase), "step": line.step, "at": line.at, "why": line.why, "rule": line.rule}
+    return {**head, "counts": dict(line.counts)}
 
 
 def read_line(value: Mapping[str, Any]) -> Line:
     """Return a line from its data. Raises KeyError or ValueError for what is none."""
-    return Line(Phase(value["phase"]), int(value["step"]), float(value["at"]), str(value["why"]), str(value["rule"]))
+    counts = {str(name): int(number) for name, number in value["counts"].items()}
+    head = (Phase(value["phase"]), int(value["step"]), float(value["at"]), str(value["why"]), str(value["rule"]))
+    return Line(*head, counts)

@@ -5,7 +5,7 @@
 It decides nothing itself. Killed at any moment, another run reads the journal and goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pipeline.api import Api, RefusedByClusterError
 from pipeline.rollout.advance import Act, Decision, Direction, Line, Outcome, Phase, Seen, advance, current
@@ -48,7 +48,9 @@ class Engine:
         """
         with self._watching:
             if self._journal.lines and self._journal.progress.outcome is None:
-                self._bear(lambda: self._write(Phase.RESUMED, -1, "somebody goes on with it"))
+                self._bear(
+                    lambda: self._journal.append(Line(Phase.RESUMED, -1, self._now(), "somebody goes on with it"))
+                )
             while (outcome := self._journal.progress.outcome) is None:
                 self._bear(self._go)
             return outcome
@@ -68,12 +70,13 @@ class Engine:
     def _go(self) -> None:
         """Go one step further: look, decide, write, do."""
         changes = self._watching.changes
-        decision = advance(self._plan, self._journal.progress, self._look(), self._now())
+        seen = self._look()
+        decision = advance(self._plan, self._journal.progress, seen, self._now())
         self._tell(decision)
         if decision.act is Act.WAIT:
             self._watching.wait(changes, self._pause)
         else:
-            self._carry_out(decision)
+            self._carry_out(decision, seen.counts)
 
     def _now(self) -> float:
         return clock.now().timestamp()
@@ -85,31 +88,29 @@ class Engine:
             self._reporter.task(name, text)
             self._told = told
 
-    def _carry_out(self, decision: Decision) -> None:
-        number = decision.step
+    def _carry_out(self, decision: Decision, counts: Mapping[str, int]) -> None:
+        number, now, why = decision.step, self._now(), decision.reason
         match decision.act:
             case Act.DO:
-                self._write(Phase.BEGUN, number, decision.reason, before=self._before(self._plan.steps[number]))
+                self._journal.append(Line(Phase.BEGUN, number, now, why), self._before(self._plan.steps[number]))
             case Act.CLOSE:
                 self._changes.close(self._plan.steps[number])
-                self._write(Phase.DONE, number, decision.reason)
+                self._journal.append(Line(Phase.DONE, number, now, why, counts=counts))
             case Act.TURN:
-                self._write(Phase.TURNED, number, f"{self._plan.steps[number].name}: {decision.reason}", decision.rule)
+                why = f"{self._plan.steps[number].name}: {why}"
+                self._journal.append(Line(Phase.TURNED, number, now, why, decision.rule, counts))
             case Act.UNDO:
-                self._write(Phase.UNDOING, number, decision.reason)
+                self._journal.append(Line(Phase.UNDOING, number, now, why))
             case Act.CLOSE_UNDO:
-                self._write(Phase.UNDONE, number, decision.reason)
+                self._journal.append(Line(Phase.UNDONE, number, now, why))
             case Act.END:
-                self._write(Phase.ENDED, -1, decision.reason)
+                self._journal.append(Line(Phase.ENDED, -1, now, why))
 
     def _before(self, step: Step) -> Before:
         """Return what a step changes as it is now; of what does not go back nothing is kept, for some of it is secret."""
         if step.undo is not Undo.REVERSIBLE:
             return {}
         return befores(self._target.keys(step), self._api, self._namespace)
-
-    def _write(self, phase: Phase, step: int, why: str, rule: str = "", *, before: Before | None = None) -> None:
-        self._journal.append(Line(phase, step, self._now(), why, rule), before)
 
     def _look(self) -> Seen:
         """Do what is on record as begun and was not done by this run, then return what is seen of it."""

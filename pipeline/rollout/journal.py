@@ -30,6 +30,10 @@ class FencedError(FailedError):
     """Somebody else goes on with this upgrade."""
 
 
+class DamagedError(UnavailableError):
+    """The journal of an upgrade cannot be read."""
+
+
 @dataclass
 class Journal:
     """One upgrade's plan and lines."""
@@ -94,10 +98,10 @@ def latest(api: Api, namespace: str) -> Journal | None:
         for texts in _in_order(items, number):
             _take(journal, texts)
     except (KeyError, ValueError, TypeError) as error:
-        raise UnavailableError(
+        raise DamagedError(
             f"the journal of rollout {number} cannot be read",
             details=f"ConfigMaps rollout-{number}… in {namespace}: {error!r}",
-            resolution="Somebody has changed it. `release deploy` makes the pinned release whole without it.",
+            resolution="Somebody has changed it. `release deploy` removes it and makes the pinned release whole without it.",
         ) from error
     return journal
 
@@ -123,6 +127,19 @@ def refuse_unfinished(api: Api, namespace: str, environment: str) -> None:
             details=f"rollout {found.number}, {len(found.lines)} lines",
             resolution=f"`release resume {environment}` goes on with it; `release resume {environment} --back` takes it back.",
         )
+
+
+def remove_damaged(api: Api, namespace: str) -> str:
+    """Remove the journal of the newest upgrade when it cannot be read; return what was wrong with it, else nothing."""
+    try:
+        latest(api, namespace)
+    except DamagedError as error:
+        number = max(_numbers(api, namespace))
+        # Its beginning goes last: killed meanwhile, it is still found.
+        for name in sorted(api.names("ConfigMap", namespace, f"{ROLLOUT}={number}"), reverse=True):
+            api.delete("ConfigMap", name, namespace)
+        return f"{error.brief}: {error.details}"
+    return ""
 
 
 def kept(item: Object) -> Object:

@@ -81,9 +81,9 @@ class Observer:
             return Seen(ready=is_ready, told=state.reason)
         if self._target.is_asked(step):
             trial = self._observe(step)
-            return Seen(
-                ready=True, outlook=trial.outlook(self._plan.rules.rates), told=_told(trial), disturbed=trial.disturbed
-            )
+            outlook = trial.outlook(self._plan.rules.rates)
+            told, disturbed = _told(trial), trial.disturbed
+            return Seen(ready=True, outlook=outlook, told=told, disturbed=disturbed, counts=_counts(trial))
         if self._target.tells(step):
             return self._look_at_workers(step)
         return Seen(ready=True)
@@ -118,9 +118,8 @@ class Observer:
         begun = self._shifted.setdefault(number, trial.evidence.outcomes)
         answered = trial.evidence.outcomes - begun
         outlook = Outlook.FAILED if trial.outlook(self._plan.rules.rates) is Outlook.FAILED else None
-        return Seen(
-            answered >= _CONFIRMED, None, outlook, f"{answered} requests since; {_told(trial)}", trial.disturbed
-        )
+        told = f"{answered} requests since; {_told(trial)}"
+        return Seen(answered >= _CONFIRMED, None, outlook, told, trial.disturbed, counts=_counts(trial))
 
     def _look_at_all(self) -> Seen:
         """Return what is seen of everything that was started; only bad news counts in a soak."""
@@ -132,7 +131,8 @@ class Observer:
             if self._target.is_asked(step):
                 trial = self._observe(step)
                 if trial.outlook(self._plan.rules.rates) is Outlook.FAILED:
-                    return Seen(outlook=Outlook.FAILED, told=f"{step.service} {step.process}: {_told(trial)}")
+                    told = f"{step.service} {step.process}: {_told(trial)}"
+                    return Seen(outlook=Outlook.FAILED, told=told, counts=_counts(trial))
         return Seen(told="nothing was found so far")
 
     def look_back(self, number: int) -> Seen:
@@ -199,3 +199,10 @@ def _told(trial: Trial) -> str:
     slower = f", {trial.slower} of {trial.pairs} times slower" if trial.pairs else ""
     kinds = "".join(f", {number} {kind}" for kind, number in trial.kinds)
     return f"{trial.evidence.failures} of {trial.evidence.outcomes} requests failed{kinds}{slower}"
+
+
+def _counts(trial: Trial) -> dict[str, int]:
+    """Return what a verdict was made from; with the plan's rates anybody can make it again."""
+    kinds = {f"failed: {kind}": number for kind, number in trial.kinds}
+    asked = {"requests": trial.evidence.outcomes, "failures": trial.evidence.failures}
+    return {**asked, "compared": trial.pairs, "slower": trial.slower, **kinds}

@@ -39,7 +39,7 @@ FAULTS: dict[str, tuple[Alter, set[str]]] = {
     "crash at the start": (container(command=[_PYTHON, "-c", "raise SystemExit(3)"], args=[]), {"crash"}),
     "program that is not there": (container(command=["/no/such/program"], args=[]), {"start", "configuration"}),
     "Secret that is not there": (no_secret, {"configuration"}),
-    "never ready": (probe, {"limit"}),
+    "never ready": (probe, {"limit", "crash"}),  # Kubernetes ends what does not start
     "ready, and answers 500": (misbehave("fails"), {"requests"}),
     "one request of twenty fails": (misbehave("fails sometimes"), {"requests"}),
     "twice as slow": (misbehave("is slow"), {"requests"}),

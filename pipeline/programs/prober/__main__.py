@@ -131,6 +131,9 @@ class Prober:
         """Send the next request of a process to one place; they take turns."""
         turn = self.turn[target] = self.turn.get(target, -1) + 1
         requests = entry["requests"]
+        if target.pod:
+            # A pod is judged by what users want of it; that it names its versions says little and would dilute that.
+            requests = [item for item in requests if item["authenticated"]] or requests
         chosen = requests[turn % len(requests)]
         answer = self.send(place, chosen)
         if answer:

@@ -14,7 +14,7 @@ from pipeline.manifests.render import Rendered, render
 from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
-from pipeline.rollout.journal import FencedError, begin, latest, unfinished
+from pipeline.rollout.journal import DamagedError, FencedError, begin, latest, remove_damaged, unfinished
 from pipeline.rollout.plan import Goal, RolloutPlan, Strategy, plan
 from pipeline.rollout.records import new_workloads, old_workloads, stale
 from pipeline.rollout.target import TRIAL, Target
@@ -208,3 +208,15 @@ def test_api_that_is_away_now_and_then_delays_an_upgrade_and_no_more(fault: str,
         cluster = fresh(failing={new_revision(): fault} if fault else {}, away_at=write, is_made=is_made)
         assert run(cluster) is (Outcome.ROLLED_BACK if fault else Outcome.UPGRADED), write
         assert (serving(cluster) == new_revision()) is not bool(fault)
+
+
+def test_damaged_journal_is_told_and_removed_on_request_only() -> None:
+    cluster = fresh()
+    run(cluster)
+    api = cast("Api", cluster)
+    cluster.objects["ConfigMap", "rollout-1-00002"]["data"]["line.json"] = "{}"
+    with pytest.raises(DamagedError, match="rollout 1 cannot be read"):
+        latest(api, "dev")
+    assert "rollout-1" in remove_damaged(api, "dev")
+    assert latest(api, "dev") is None
+    assert remove_damaged(api, "dev") == ""
