@@ -17,7 +17,9 @@ SKIPPED = re.compile(r"(^|/)(\.(?!ci/)[^/]+|__pycache__|build|dist|[^/]+\.egg-in
 
 
 def names() -> list[str]:
-    paths = (path for folder in sorted(ROOT.iterdir()) for path in (folder.rglob("*") if folder.is_dir() else [folder]))
+    # What is skipped is not even looked into: in the state folder files come and go.
+    folders = [item for item in sorted(ROOT.iterdir()) if not SKIPPED.search(f"{item.name}/")]
+    paths = (path for folder in folders for path in (folder.rglob("*") if folder.is_dir() else [folder]))
     found = sorted(path.relative_to(ROOT).as_posix() for path in paths if path.suffix in SUFFIXES and path.is_file())
     return [name for name in found if not SKIPPED.search(name)]
 

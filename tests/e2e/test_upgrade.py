@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: Stackway contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Upgrades of one service of a real cloud while requests go on: a good one, and one that answers 500 and looks healthy."""
+
+import pytest
+
+from pipeline.rollout.advance import Outcome
+from tests.e2e.cloud import Cloud, release, tell
+from tests.faults.attempt import Upgrades, misbehave, nothing
+
+
+@pytest.fixture(scope="module")
+def upgrades(cloud: Cloud) -> Upgrades:
+    return Upgrades(cloud)
+
+
+def test_good_release_gets_the_users_and_can_be_taken_back(upgrades: Upgrades) -> None:
+    before = upgrades.state()
+    found = upgrades.attempt(nothing, soak=5.0)
+    tell(found.told())
+    assert found.outcome is Outcome.UPGRADED, found.why
+    assert found.load.failed == [], found.load.summary()
+    upgrades.back(found)
+    assert upgrades.state() == before
+
+
+def test_release_that_fails_behind_green_probes_goes_back_by_itself(upgrades: Upgrades) -> None:
+    before = upgrades.state()
+    found = upgrades.attempt(misbehave("fails"))
+    tell(found.told())
+    assert (found.outcome, found.rule) == (Outcome.ROLLED_BACK, "requests")
+    assert found.load.failed == [], found.load.summary()
+    assert upgrades.state() == before
+
+
+def test_report_of_an_upgrade_says_what_decided(upgrades: Upgrades) -> None:
+    found = release("report", upgrades.cloud.name)
+    assert (found["outcome"], found["rule"]) == ("rolled back", "requests")
+    judged = next(step for step in found["steps"] if step["counts"])
+    assert judged["counts"]["failures"] > 0
+    assert judged["evidence"]["isNotGood"] >= 1 / found["rules"]["rates"]["alpha"]
