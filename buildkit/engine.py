@@ -24,8 +24,9 @@ from stackway.tools.versions import pinned_version
 
 _INSTANCE = "stackway"
 _START_SECONDS = 30.0
-# MB: always kept, left free on the disk, at most. BuildKit's own default of 2000 is less than one series.
-_KEEP = "12000,4000,40000"
+# MB: always kept, left free on the disk (a local cluster with its images wants its room too), at most. BuildKit's own
+# default of 2000 to keep is less than one series.
+_KEEP = "12000,12000,24000"
 _WAYS = "auto, own, docker, buildx:NAME, remote:ADDRESS, kubernetes:NAMESPACE"
 
 
