@@ -86,7 +86,8 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
     session.run("mypy")
     session.run("lint-imports")
-    session.run("shellcheck", *[str(path) for path in sorted(Path("buildkit/recipes").glob("*.sh"))])
+    scripts = [*Path("buildkit/recipes").glob("*.sh"), *Path("pipeline/programs").glob("*.sh")]
+    session.run("shellcheck", *[str(path) for path in sorted(scripts)])
     session.run("release", "spec", "check")
     session.run("release", "spec", "schema", "--check")
     session.run("release", "env", "schema", "--check")

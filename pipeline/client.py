@@ -46,7 +46,7 @@ def run_client(api: Api, site: Site, words: Sequence[str], seconds: float) -> En
     """
     pod = client_pod(api.list("Pod", site.namespace)[0], site)
     environment = client_environment(site, _password(api, site))
-    command = ["python3", "-c", program("launch"), "openstack", *words]
+    command = ["python3", "-c", program("launch.py"), "openstack", *words]
     container = pod["spec"]["containers"][0]["name"]
     path = f"/api/v1/namespaces/{site.namespace}/pods/{pod['metadata']['name']}/exec"
     query = [("container", container), *(("command", word) for word in command)]

@@ -59,11 +59,11 @@ def _upgrade(session: Session) -> ExitCode:
 def _target(api: "Api", environment: "Environment", release: "Release") -> "tuple[Target, Prepared]":
     """Return what an upgrade leads to, its schemas expanded and no more, and the whole deployment for preflight."""
     from pipeline import deploy
-    from pipeline.manifests.render import render
+    from pipeline.manifests.render import render_upgrade
     from pipeline.rollout.target import Target
 
     prepared = deploy.prepare(api, release, environment)
-    return Target(prepared.site, render(prepared.site, ("expand",))), prepared
+    return Target(prepared.site, render_upgrade(prepared.site)), prepared
 
 
 def _plan(
@@ -78,7 +78,7 @@ def _plan(
     source = _source(live, environment)
     said = environment.rollout
     rates = Rates(said.good, said.bad, said.alpha, said.beta)
-    rules = plans.Rules(rates, said.slower, seconds(said.warmup), seconds(said.disturbance))
+    rules = plans.Rules(rates, said.slower, seconds(said.warmup), seconds(said.disturbance), seconds(said.silence))
     goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services, rules)
     strategy = plans.Strategy(session.arguments.strategy or said.strategy)
     soak = seconds(said.soak) if session.arguments.soak is None else session.arguments.soak

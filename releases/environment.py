@@ -128,6 +128,10 @@ class Rollout(Shape):
     soak: Duration = Field(
         "30s", description="So long the whole is watched at the end before the upgrade counts as done."
     )
+    backup: Literal["proved", "dumped", "none"] = Field(
+        "proved",
+        description="Before schemas change, the environment's own database is dumped; and restored elsewhere, as a proof.",
+    )
     good: _Share = Field(0.01, description="A revision of which at most this share of requests fails is good.")
     bad: _Share = Field(0.05, description="A revision of which at least this share fails is bad.")
     alpha: _Share = Field(0.01, description="The chance to take a good revision back.")
@@ -140,6 +144,10 @@ class Rollout(Shape):
     )
     disturbance: Duration = Field(
         "15s", description="When the old revision fails too for so long in one step, the upgrade goes back."
+    )
+
+    silence: Duration = Field(
+        "60s", description="A worker that is ready, and of which its API has not heard for so long, does not work."
     )
 
     @model_validator(mode="after")

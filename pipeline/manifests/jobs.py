@@ -6,6 +6,7 @@ A job's name changes with all that it does, so one that has been done stays done
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -22,12 +23,29 @@ PHASES = ("expand", "migrate", "contract")
 CREDENTIALS = "credentials"
 _SECONDS = 900
 _RESOURCES = Resources(requests=Amounts(cpu="100m", memory="128Mi"), limits=Amounts(memory="1Gi"))
-_PROGRAM, _PLAN = "/run/stackway/program.py", "/run/stackway/plan.json"
+_BACKUP_SECONDS = 3600
+_FOLDER = "/run/stackway"
+# What programs end with when to run them again would change nothing.
+_HOPELESS = 3
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A program that runs inside the cluster, and the files that it reads there."""
+
+    command: tuple[str, ...]
+    files: Mapping[str, str]
+    seconds: int = _SECONDS
 
 
 def program(name: str) -> str:
     """Return the text of a program that runs inside the cluster."""
-    return (files("pipeline") / "programs" / f"{name}.py").read_text(encoding="utf-8")
+    return (files("pipeline") / "programs" / name).read_text(encoding="utf-8")
+
+
+def _python(name: str, plan: Mapping[str, Any]) -> _Work:
+    texts = {"program.py": program(f"{name}.py"), "plan.json": canonical_json(plan).decode()}
+    return _Work(("python3", f"{_FOLDER}/program.py", f"{_FOLDER}/plan.json"), texts)
 
 
 def phase_commands(service: Service, phases: Iterable[str]) -> list[Command]:
@@ -52,7 +70,49 @@ def service_job(
         for item in listed
         for name, value in sorted(item.environment.items())
     ]
-    return _job(site, service, what, ("run", plan), (env, list(mounts(configuration, None))))
+    return _job(site, service, what, _python("run", plan), (env, list(mounts(configuration, None))))
+
+
+def check_job(site: Site, configuration: Configuration) -> list[Object]:
+    """Return the job in which a service's new code looks at the old one's data and at its own configuration."""
+    check = configuration.service.checks.upgrade
+    if check is None:
+        return []
+    work = _python("check", {"run": list(check.run), "allow": dict(check.allow)})
+    return _job(site, configuration.service, "check", work, ([], list(mounts(configuration, None))))
+
+
+def backup_job(site: Site, database: Service) -> list[Object]:
+    """Return the job that dumps all schemas of an environment's own database server to a volume, and that volume.
+
+    With `rollout.backup: proved` each dump is restored into a server of the job's own, and dumped again: both must be equal.
+    """
+    claim = f"{database.name}-backup"
+    sizes = [volume.size for volume in database.volumes.values() if volume.source == "claim"]
+    size = next((size for size in sizes if size), "10Gi")
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    users = [service for service in site.openstack if service.database.schemas]
+    host, _, port = site.hosts("database")[0].partition(":")
+    plain = {
+        "DATABASE_HOST": host,
+        "DATABASE_PORT": port or "3306",
+        "BACKUP": str(site.content.version),
+        "PROVE": "yes" if site.environment.rollout.backup == "proved" else "no",
+        "DATABASES": "\n".join(
+            f"{number} {service.name} {' '.join(service.database.schemas)}" for number, service in enumerate(users)
+        ),
+    }
+    env: list[Object] = [{"name": name, "value": value} for name, value in plain.items()]
+    env += [secret_env(f"PASSWORD_{number}", f"database.{service.name}") for number, service in enumerate(users)]
+    work = _Work(("/bin/sh", f"{_FOLDER}/backup.sh"), {"backup.sh": program("backup.sh")}, _BACKUP_SECONDS)
+    mounted = [_mount("backup", "/backup", persistentVolumeClaim={"claimName": claim})]
+    mounted += [_mount("proof", "/proof", emptyDir={"sizeLimit": size}), _mount("tmp", "/tmp", emptyDir=_IN_MEMORY)]  # noqa: S108
+    volume = make("PersistentVolumeClaim", claim, labels(database.name), spec=spec)
+    return [volume, *_job(site, database, "backup", work, (env, mounted))]
+
+
+def _mount(name: str, path: str, **volume: Any) -> tuple[Object, Object]:
+    return {"name": name, **volume}, {"name": name, "mountPath": path}
 
 
 def accounts_job(site: Site, server: ExternalDatabase, statements: str) -> list[Object]:
@@ -70,9 +130,10 @@ def accounts_job(site: Site, server: ExternalDatabase, statements: str) -> list[
     volume: Object = {"name": "statements", "secret": {"secretName": objects.name_of(texts), "defaultMode": 0o440}}
     mount: Object = {"name": "statements", "mountPath": "/run/statements", "readOnly": True}
     plan = {"host": server.host, "port": server.port, "statements": "/run/statements/statements.sql"}
-    return [texts, *_job(site, service, "accounts", ("accounts", plan), (env, [(volume, mount)]))]
+    return [texts, *_job(site, service, "accounts", _python("accounts", plan), (env, [(volume, mount)]))]
 
 
+_IN_MEMORY = {"medium": "Memory", "sizeLimit": "16Mi"}
 _CREDENTIAL_OF = {"OS_BOOTSTRAP_PASSWORD": "admin"}
 
 
@@ -97,9 +158,8 @@ def catalog_job(site: Site) -> list[Object]:
     env = [secret_env("ADMIN_PASSWORD", "admin")]
     env += [secret_env(f"PASSWORD_{name.removeprefix('user.').upper()}", name) for name in users]
     client = site.provider("client")
-    temporary: Object = {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}}
-    given = [(temporary, {"name": "tmp", "mountPath": "/tmp"})]  # noqa: S108 - a memory of its own
-    return _job(site, client, "catalog", ("catalog", plan), (env, given))
+    given = [_mount("tmp", "/tmp", emptyDir=_IN_MEMORY)]  # noqa: S108 - a memory of its own
+    return _job(site, client, "catalog", _python("catalog", plan), (env, given))
 
 
 def _command(command: Command) -> dict[str, Any]:
@@ -124,27 +184,25 @@ def _job(
     site: Site,
     service: Service,
     what: str,
-    work: tuple[str, Mapping[str, Any]],
+    work: _Work,
     given: tuple[list[Object], list[tuple[Object, Object]]],
 ) -> list[Object]:
-    name, plan = work
     env, mounted = given
     own = labels(service.name, what)
-    texts = {"program.py": program(name), "plan.json": canonical_json(plan).decode()}
-    holder = objects.config_map(f"{service.name}-{what}", own, texts)
+    holder = objects.config_map(f"{service.name}-{what}", own, work.files)
     volumes = [volume for volume, _ in mounted]
     volumes.append({"name": "stackway", "configMap": {"name": objects.name_of(holder)}})
     container = {
         "name": what,
         "image": site.image(service.name),
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", _PROGRAM, _PLAN],
+        "command": list(work.command),
         "env": env,
         "securityContext": secured(),
         "resources": resources(site, _RESOURCES),
         "volumeMounts": [
             *(mount for _, mount in mounted),
-            {"name": "stackway", "mountPath": "/run/stackway", "readOnly": True},
+            {"name": "stackway", "mountPath": _FOLDER, "readOnly": True},
         ],
     }
     pod = {
@@ -157,8 +215,11 @@ def _job(
     }
     spec = {
         "backoffLimit": 4,
-        "activeDeadlineSeconds": _SECONDS,
+        "activeDeadlineSeconds": work.seconds,
+        "podFailurePolicy": {
+            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_HOPELESS]}}]
+        },
         "template": {"metadata": {"labels": own}, "spec": pod},
     }
-    job = make("Job", f"{service.name}-{what}-{objects.short_hash(pod)}", own, "batch/v1", spec=spec)
+    job = make("Job", f"{service.name}-{what}-{objects.short_hash(spec)}", own, "batch/v1", spec=spec)
     return [holder, job]

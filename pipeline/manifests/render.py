@@ -18,6 +18,7 @@ from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload, workload
 
 _ACCOUNTS = "database accounts"
+CHECKS, BACKUP = "upgrade checks", "backup"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,20 @@ def render(site: Site, phases: tuple[str, ...] = jobs.PHASES) -> Rendered:
     found = tuple(_placed(site, stage) for stage in stages if stage.objects)
     names = {stage.name for stage in found}
     return Rendered(tuple(replace(stage, after=_known(stage.after, names)) for stage in found), workloads)
+
+
+def render_upgrade(site: Site) -> Rendered:
+    """Return the objects of an environment that an upgrade leads to: schemas expanded and no more, and what proves it fit."""
+    rendered = render(site, ("expand",))
+    configurations = (configuration(site, service) for service in site.openstack)
+    checks = tuple(item for found in configurations for item in jobs.check_job(site, found))
+    own = site.own("database") if site.environment.rollout.backup != "none" else None
+    stages = (
+        Stage(CHECKS, "the new code looks at the old one's data before it touches any", ("foundation",), checks),
+        Stage(BACKUP, "schemas do not go back", (CHECKS,), tuple(jobs.backup_job(site, own)) if own else ()),
+    )
+    proofs = (_placed(site, stage) for stage in stages if stage.objects)
+    return replace(rendered, stages=(*rendered.stages, *proofs))
 
 
 def _known(after: tuple[str, ...], names: set[str]) -> tuple[str, ...]:

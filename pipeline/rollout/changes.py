@@ -9,6 +9,8 @@ from pipeline.rollout.journal import Before, kept
 from pipeline.rollout.plan import Kind, Step, Undo
 from pipeline.rollout.target import TRIAL, Target, on_trial, sized
 
+_DONE_BY_JOBS = {Kind.CHECK, Kind.BACKUP, Kind.EXPAND}
+
 
 class Changes:
     """The hands of an upgrade in one namespace."""
@@ -24,17 +26,19 @@ class Changes:
             # The old revision stays as large as it was when it served, and warm.
             for name, _ in step.old:
                 self._api.delete("HorizontalPodAutoscaler", name, self._namespace)
-        if step.kind is Kind.EXPAND:
-            self._clear_failed(step)
+        if step.kind in _DONE_BY_JOBS:
+            self._clear(step)
         for item in self._target.objects(step):
             self._api.apply(item)
         if step.kind is Kind.START and self._target.is_asked(step):
             self._mark(step, on=True)
 
-    def _clear_failed(self, step: Step) -> None:
+    def _clear(self, step: Step) -> None:
+        """Remove jobs that failed before; and of those that prove something, the ones that proved it another time."""
+        ended = {State.FAILED} if step.kind is Kind.EXPAND else {State.FAILED, State.READY}
         for item in self._target.objects(step):
             there = self._api.get("Job", item["metadata"]["name"], self._namespace) if item["kind"] == "Job" else None
-            if there and readiness({"kind": "Job", **there}).state is State.FAILED:
+            if there and readiness({"kind": "Job", **there}).state in ended:
                 self._api.delete("Job", str(item["metadata"]["name"]), self._namespace)
 
     def _scale(self, step: Step, replicas: int | None) -> None:

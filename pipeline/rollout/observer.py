@@ -3,6 +3,7 @@
 """What is seen of an upgrade: of pods by watches, of their answers by the prober. What to do about it is decided elsewhere."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pipeline.api import Api, Object
@@ -30,17 +31,18 @@ class Observer:
         self._api, self._namespace, self._plan, self._target, self._watching = api, namespace, plan, target, watching
         self._trials: dict[tuple[str, str], Trial] = {}
         self._shifted: dict[int, int] = {}
+        self._ready_since: dict[tuple[str, str], float] = {}
 
     def look_at(self, step: Step, number: int) -> Seen:
         match step.kind:
             case Kind.LAY:
                 return Seen(ready=True)
             case Kind.WATCH:
-                return self._ready_of(item for item in self._target.stage(MONITORING) if item["kind"] == "Deployment")
-            case Kind.EXPAND:
                 return self._ready_of(
-                    item for item in self._target.stage(f"{step.service} database") if item["kind"] == "Job"
+                    "deadline", (i for i in self._target.stage(MONITORING) if i["kind"] == "Deployment")
                 )
+            case Kind.CHECK | Kind.BACKUP | Kind.EXPAND:
+                return self._look_at_jobs(step)
             case Kind.STOP:
                 left = [pod for name, _ in step.old for pod in self._pods_of(name)]
                 return Seen(ready=not left, told=f"{len(left)} pods are still there")
@@ -51,18 +53,24 @@ class Observer:
             case _:
                 return self._look_at_all()
 
-    def _ready_of(self, items: Iterable[Object]) -> Seen:
+    def _look_at_jobs(self, step: Step) -> Seen:
+        """Return how the jobs of a step do; of those that prove something, what they said at the end."""
+        jobs = [item for item in self._target.objects(step) if item["kind"] == "Job"]
+        rule = "job" if step.kind is Kind.EXPAND else str(step.kind)
+        seen = self._ready_of(rule, jobs)
+        if not seen.ready or step.kind is Kind.EXPAND:
+            return seen
+        words = [self._last_words(str(item["metadata"]["name"]), "").strip().splitlines()[-1:] for item in jobs]
+        return replace(seen, told="; ".join(line for found in words for line in found))
+
+    def _ready_of(self, rule: str, items: Iterable[Object]) -> Seen:
         told = []
         for item in items:
             name = str(item["metadata"]["name"])
             there = self._watching.objects(item["kind"]).get(name)
             state = readiness(there) if there else Readiness(State.WAITING, "it is not there yet")
             if state.state is State.FAILED:
-                return Seen(
-                    doom=Doom(
-                        "job" if item["kind"] == "Job" else "deadline", name, self._last_words(name, state.reason)
-                    )
-                )
+                return Seen(doom=Doom(rule, name, self._last_words(name, state.reason)))
             if state.state is State.WAITING:
                 told.append(f"{name}: {state.reason}")
         return Seen(ready=not told, told="; ".join(told))
@@ -102,11 +110,16 @@ class Observer:
         if not named and any(row["totalRequests"] > row["totalFailures"] for row in others):
             return Seen(ready=True, outlook=Outlook.PASSED, told="workers have names of their own; one of them works")
         pods = {str(pod["metadata"]["name"]) for pod in self._new_pods(step)}
-        missing = len(pods - well)
-        outlook = Outlook.PASSED if pods and not missing else Outlook.UNDECIDED
-        return Seen(
-            ready=True, outlook=outlook, told=f"{len(pods) - missing} of {len(pods)} workers say that they work"
-        )
+        told = f"{len(pods & well)} of {len(pods)} workers say that they work"
+        if pods and pods <= well:
+            return Seen(ready=True, outlook=Outlook.PASSED, told=told)
+        now = clock.now().timestamp()
+        quiet = now - self._ready_since.setdefault((step.service, step.process), now)
+        if pods and quiet > self._plan.rules.silence:
+            text = f"it is ready, and no API has heard of it for {quiet:.0f} s"
+            silent = min(pods - well)
+            return Seen(doom=Doom("silence", silent, self._last_words(silent, text)))
+        return Seen(ready=True, outlook=Outlook.UNDECIDED, told=told)
 
     def _look_at_shift(self, step: Step, number: int) -> Seen:
         found = self._doom(step)

@@ -14,7 +14,7 @@ from typing import Any
 from buildkit.models import Probe, Process, Service
 from pipeline.manifests.amounts import whole_seconds
 from pipeline.manifests.objects import COMPONENT, NAME, REVISION, Object
-from pipeline.manifests.render import Rendered
+from pipeline.manifests.render import BACKUP, CHECKS, Rendered
 from pipeline.manifests.workloads import Workload, workload_name
 from pipeline.rollout.sequential import Rates
 from releases.version import ReleaseVersion
@@ -25,12 +25,15 @@ Key = tuple[str, str]
 _GRACE_SECONDS = 30.0
 _FACTOR = 1.2
 _JOB_SECONDS = 900.0
+_BACKUP_SECONDS = 3600.0
 
 
 class Kind(StrEnum):
     """What a step does."""
 
     LAY = "lay"  # files, credentials and policies that new pods mount
+    CHECK = "check"  # the new release's own upgrade checks
+    BACKUP = "backup"
     WATCH = "watch"  # the prober asks what the new release has
     EXPAND = "expand"
     STOP = "stop"  # a process of which there must not be two
@@ -77,12 +80,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Rules:
-    """What proves a new revision good or bad; seconds that it may take to warm up, and that the old one may fail too."""
+    """What proves a new revision good or bad.
+
+    Seconds that it may take to warm up, that the old one may fail too, and that a worker may be ready and an API not know.
+    """
 
     rates: Rates = field(default_factory=Rates)
     slower: float = 1.5
     warmup: float = 10.0
     disturbance: float = 15.0
+    silence: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -165,14 +172,29 @@ def plan(goal: Goal, source: str, live: Mapping[Key, Object], strategy: Strategy
             (starts if strategy is Strategy.ROLLING else shifts).extend(shift)
     steps = [*starts, *shifts]
     if steps:
-        lay = Step(Kind.LAY, "", "", "what new pods mount must be there before them", Undo.NOTHING, _GRACE_SECONDS)
-        reason = "who judges the new revision must know it"
-        steps = [lay, Step(Kind.WATCH, "", "", reason, Undo.REVERSIBLE, 2 * _GRACE_SECONDS), *steps]
+        proofs = _proofs(goal.rendered) if any(step.kind is Kind.EXPAND for step in steps) else []
+        steps = [_lay(), *proofs, _watch(), *steps]
     if steps and soak:
         reason = "users find what requests did not; the old revision stays warm"
         steps.append(Step(Kind.SOAK, "", "", reason, Undo.REVERSIBLE, soak))
     names = (goal.environment, source, goal.version, goal.digest)
     return RolloutPlan(*names, strategy, tuple(steps), tuple(sorted(kept)), goal.rules)
+
+
+def _lay() -> Step:
+    return Step(Kind.LAY, "", "", "what new pods mount must be there before them", Undo.NOTHING, _GRACE_SECONDS)
+
+
+def _watch() -> Step:
+    return Step(Kind.WATCH, "", "", "who judges the new revision must know it", Undo.REVERSIBLE, 2 * _GRACE_SECONDS)
+
+
+def _proofs(rendered: Rendered) -> list[Step]:
+    """Return what comes before the first schema is touched, as far as the environment has it."""
+    reasons = {stage.name: stage.reason for stage in rendered.stages}
+    limits = {CHECKS: (Kind.CHECK, _JOB_SECONDS), BACKUP: (Kind.BACKUP, _BACKUP_SECONDS)}
+    found = [(kind, reasons[name], seconds) for name, (kind, seconds) in limits.items() if name in reasons]
+    return [Step(kind, "", "", reason, Undo.NOTHING, seconds) for kind, reason, seconds in found]
 
 
 def ordered(services: Mapping[str, Service]) -> list[Service]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from buildkit.models import Service
 from pipeline.deployment import marked
 from pipeline.manifests.objects import Object
-from pipeline.manifests.render import Rendered
+from pipeline.manifests.render import BACKUP, CHECKS, Rendered
 from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload
 from pipeline.rollout.plan import Kind, Step
@@ -59,6 +59,10 @@ class Target:
                 return list(self.stage(FOUNDATION))
             case Kind.WATCH:
                 return list(self.stage(MONITORING))
+            case Kind.CHECK:
+                return list(self.stage(CHECKS))
+            case Kind.BACKUP:
+                return list(self.stage(BACKUP))
             case Kind.EXPAND:
                 return list(self.stage(f"{step.service} database"))
             case Kind.START | Kind.REPLACE:

@@ -15,7 +15,7 @@ from pipeline.api import Object
 from pipeline.cli import COMMANDS, SUMMARY
 from pipeline.deploy_cli import pinned
 from pipeline.manifests.objects import make
-from pipeline.manifests.render import Rendered, render
+from pipeline.manifests.render import Rendered, render_upgrade
 from pipeline.manifests.site import Site, services_of
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
@@ -30,7 +30,7 @@ from tests.e2e.load import Load
 from tests.integration.builder import REPOSITORY
 
 Alter = Callable[[Object], None]
-SERVICE, PROCESS = "placement", "api"
+PROCESS = ("placement", "api")
 SOAK = 40.0
 _NUMBERS = count(129 + int(clock.now().timestamp()) % 90)
 _COMPARED = ("Deployment", "StatefulSet", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
@@ -91,28 +91,30 @@ class Upgrades:
         words = ["--root", str(REPOSITORY), "--quiet", "status", cloud.name]
         self._session = open_session(build_parser("release", SUMMARY, COMMANDS), words)
 
-    def site(self, revision: int) -> Site:
-        """Return the environment with its release, in which placement's pods ask for another amount of memory."""
+    def site(self, process: tuple[str, str]) -> Site:
+        """Return the environment with its release, in which pods of a process ask for another amount of memory than ever."""
         environment, release = pinned(self._session, self.cloud.name)
         prepared = deploy.prepare(self.cloud.api, release, environment)
         data = environment.model_dump(by_alias=True, mode="json")
-        changes = {
-            "processes": {
-                PROCESS: {
-                    "resources": {"requests": {"cpu": "50m", "memory": f"{revision}Mi"}, "limits": {"memory": "384Mi"}}
-                }
-            }
-        }
-        data["services"][SERVICE] = {**data["services"].get(SERVICE, {}), **changes}
+        service, name = process
+        asked = {"requests": {"cpu": "50m", "memory": f"{next(_NUMBERS)}Mi"}, "limits": {"memory": "384Mi"}}
+        changes = {"processes": {name: {"resources": asked}}}
+        data["services"][service] = {**data["services"].get(service, {}), **changes}
         changed = type(environment).model_validate(data)
         return Site(release.content, changed, prepared.site.credentials, services_of(release.content, changed))
 
     def attempt(
-        self, alter: Alter, *, during: Callable[[Cloud], None] | None = None, source: str = "", soak: float = SOAK
+        self,
+        alter: Alter,
+        *,
+        process: tuple[str, str] = PROCESS,
+        during: Callable[[Cloud], None] | None = None,
+        source: str = "",
+        soak: float = SOAK,
     ) -> Attempt:
         """Upgrade to objects of which `alter` has changed some, while `during` goes on; `source` is where it comes from."""
-        site = self.site(next(_NUMBERS))
-        rendered = altered(render(site, ("expand",)), alter)
+        site = self.site(process)
+        rendered = altered(render_upgrade(site), process[0], alter)
         live = deploy.live_objects(self.cloud.api, self.cloud.name)
         version = str(site.content.version)
         goal = Goal(self.cloud.name, version, "", rendered, site.services)
@@ -136,10 +138,10 @@ class Upgrades:
         return {key: _plain(item) for key, item in live.items() if key[0] in _COMPARED}
 
 
-def altered(rendered: Rendered, alter: Alter) -> Rendered:
-    """Return objects of which placement's workload is another."""
+def altered(rendered: Rendered, service: str, alter: Alter) -> Rendered:
+    """Return objects of which those of a service are others."""
     stages = copy.deepcopy(rendered.stages)
-    found = [item for stage in stages for item in stage.objects if item["metadata"]["name"].startswith(f"{SERVICE}-")]
+    found = [item for stage in stages for item in stage.objects if item["metadata"]["name"].startswith(f"{service}-")]
     for item in found:
         alter(item)
     foundation = next(stage for stage in stages if stage.name == "foundation")

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The catalogue of faults: whatever is wrong with a new revision, or happens meanwhile, all is new or all is as it was."""
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -85,17 +86,21 @@ def restart_broker(cloud: Cloud) -> None:
 
 
 def program(name: str) -> list[int]:
-    """Return the processes of this checkout's own cluster that run a program."""
-    home = os.fsencode(Path(".stackway/cluster").resolve())
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if words[0].rpartition(b"/")[2] == name.encode() and any(home in word for word in words):
-            found.append(int(path.parent.name))
-    return found
+    """Return the processes of this checkout's own cluster that run a program: those that came from its keeper."""
+    keeper = json.loads(Path(".stackway/cluster/keeper.json").read_text(encoding="utf-8"))["pid"]
+    return [pid for pid in _descendants(keeper) if name in _words(pid)[:2]]
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [
+        int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+    ]
+    return [*children, *(below for child in children for below in _descendants(child))]
+
+
+def _words(pid: int) -> list[str]:
+    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return [Path(os.fsdecode(word)).name for word in words]
 
 
 def kill_api_server(cloud: Cloud) -> None:
@@ -132,11 +137,58 @@ def test_trouble_of_the_cluster_ends_all_new_or_all_old(
     assert upgrades.state() == before
 
 
+def failing_job(item: Object) -> None:
+    if item["kind"] == "Job":
+        item["metadata"]["name"] += f"-{clock.now():%H%M%S}"
+        item["spec"]["backoffLimit"] = 1
+        container("Job", command=["/bin/false"])(item)
+
+
 def test_schema_that_fails_halfway_leaves_all_as_it_was(upgrades: Upgrades) -> None:
     before = upgrades.state()
-    found = upgrades.attempt(container("Job", command=["/bin/false"]), source="2025.1.0")
+    found = upgrades.attempt(failing_job, source="2025.1.0")
     tell(f"schema: {found.told()}")
     assert (found.outcome, found.rule) == (Outcome.ROLLED_BACK, "job")
+    assert upgrades.state() == before
+    assert found.load.failed == []
+
+
+def failing_check(item: Object) -> None:
+    """Have the upgrade check find something: its program and its reading are the real ones."""
+    table = "| Check: Incomplete Consumers |\n| Result: Failure |\n| Details: 7 are |"
+    if "-check-" not in item["metadata"]["name"]:
+        return
+    item["metadata"]["name"] += "-failing"
+    if item["kind"] == "Job":
+        (volume,) = [each for each in item["spec"]["template"]["spec"]["volumes"] if each["name"] == "stackway"]
+        volume["configMap"]["name"] += "-failing"
+    else:
+        item["data"]["plan.json"] = json.dumps({"run": ["printf", f"{table}\n"], "allow": {}})
+
+
+def test_upgrade_check_that_fails_ends_it_before_anything_is_touched(upgrades: Upgrades) -> None:
+    before = upgrades.state()
+    found = upgrades.attempt(failing_check, source="2025.1.0")
+    tell(f"upgrade check: {found.told()}")
+    assert (found.outcome, found.rule) == (Outcome.ROLLED_BACK, "check")
+    assert "Failure: Incomplete Consumers: 7 are" in found.why
+    assert upgrades.state() == before
+    assert found.load.failed == []
+
+
+def test_worker_that_consumes_nothing_goes_back(upgrades: Upgrades) -> None:
+    """It holds a connection to the broker, so the cluster calls it ready."""
+    text = "import socket, time\nwhile True: held = socket.create_connection(('rabbitmq', 5672)); time.sleep(5)"
+    conductor = ("nova", "conductor")
+
+    def idle(item: Object) -> None:
+        if item["metadata"]["name"].startswith("nova-conductor-"):
+            container(command=[_PYTHON, "-c", text], args=[])(item)
+
+    before = upgrades.state()
+    found = upgrades.attempt(idle, process=conductor)
+    tell(f"idle worker: {found.told()}")
+    assert (found.outcome, found.rule) == (Outcome.ROLLED_BACK, "silence")
     assert upgrades.state() == before
     assert found.load.failed == []
 

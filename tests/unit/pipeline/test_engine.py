@@ -10,7 +10,7 @@ import pytest
 
 from pipeline import deployment
 from pipeline.manifests.objects import NAME, REVISION
-from pipeline.manifests.render import Rendered, render
+from pipeline.manifests.render import BACKUP, CHECKS, Rendered, render, render_upgrade
 from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
@@ -48,7 +48,7 @@ def old_objects() -> list[Any]:
 
 @cache
 def new_objects() -> Rendered:
-    return render(wanted(), ("expand",))
+    return render_upgrade(wanted())
 
 
 def planned(cluster: FakeCluster, strategy: Strategy = Strategy.ROLLING) -> tuple[Target, RolloutPlan]:
@@ -220,3 +220,29 @@ def test_damaged_journal_is_told_and_removed_on_request_only() -> None:
     assert "rollout-1" in remove_damaged(api, "dev")
     assert latest(api, "dev") is None
     assert remove_damaged(api, "dev") == ""
+
+
+@pytest.mark.parametrize(
+    ("stage", "service", "rule"),
+    [(CHECKS, "nova", "check"), (BACKUP, "mariadb", "backup"), ("keystone database", "keystone", "job")],
+)
+def test_series_is_not_left_when_a_check_a_backup_or_a_schema_fails(stage: str, service: str, rule: str) -> None:
+    there = site("2026.1.0")
+    rendered = render_upgrade(there)
+    jobs = {
+        item["metadata"]["name"]: "failed"
+        for found in rendered.stages
+        for item in found.objects
+        if found.name == stage and item["kind"] == "Job" and item["metadata"]["labels"][NAME] == service
+    }
+    before = render(site("2025.1.0")).objects
+    cluster = FakeCluster({(item["kind"], item["metadata"]["name"]): item for item in copy.deepcopy(before)}, jobs=jobs)
+    old, api = plain(cluster), cast("Api", cluster)
+    goal = Goal("dev", "2026.1.0", "sha256:1", rendered, there.services)
+    book = begin(api, "dev", plan(goal, "2025.1.0", cluster.objects, Strategy.ROLLING))
+    assert Engine(api, book, Target(there, rendered), SilentReporter(), look=0.01).run() is Outcome.ROLLED_BACK
+    assert plain(cluster) == old
+    (turned,) = [line for line in book.lines if line.phase is Phase.TURNED]
+    assert turned.rule == rule
+    assert len(jobs) == 1
+    assert next(iter(jobs)) in turned.why

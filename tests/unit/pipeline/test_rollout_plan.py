@@ -5,7 +5,7 @@
 import pytest
 
 from pipeline.manifests.objects import Object
-from pipeline.manifests.render import render
+from pipeline.manifests.render import render, render_upgrade
 from pipeline.rollout.plan import Goal, Kind, RolloutPlan, Step, Strategy, Undo, ordered, plan, read_plan
 from tests.fakes.sites import site
 
@@ -19,7 +19,7 @@ def live_of(version: str, **written: object) -> dict[Key, Object]:
 
 def planned(source: str, target: str, strategy: Strategy = Strategy.ROLLING, **written: object) -> RolloutPlan:
     wanted = site(target, **written)
-    goal = Goal("dev", target, "sha256:0", render(wanted, ("expand",)), wanted.services)
+    goal = Goal("dev", target, "sha256:0", render_upgrade(wanted), wanted.services)
     return plan(goal, source, live_of(source), strategy, soak=30.0)
 
 
@@ -45,6 +45,25 @@ def test_schema_comes_before_code_and_users_come_last() -> None:
         assert 0 < expand < start < place(found, Kind.SHIFT, service, process)
     assert found.steps[0].kind is Kind.LAY
     assert found.steps[-1].kind is Kind.SOAK
+
+
+@pytest.mark.parametrize(
+    ("written", "proofs"),
+    [
+        ({}, [Kind.CHECK, Kind.BACKUP]),
+        ({"rollout": {"backup": "none"}}, [Kind.CHECK]),
+        ({"external": {"database": {"host": "db.example.org", "secret": "database"}}}, [Kind.CHECK]),
+    ],
+)
+def test_before_schemas_change_checks_are_asked_and_our_own_database_is_backed_up(
+    written: dict[str, object], proofs: list[Kind]
+) -> None:
+    kinds = [step.kind for step in planned("2025.1.0", "2026.1.0", **written).steps]
+    assert kinds[: len(proofs) + 2] == [Kind.LAY, *proofs, Kind.WATCH]
+    same = [
+        step.kind for step in planned("2026.1.0", "2026.1.1", services={"glance": {"settings": {"debug": True}}}).steps
+    ]
+    assert not {Kind.CHECK, Kind.BACKUP} & set(same)
 
 
 def test_services_and_processes_follow_the_order_of_their_specs() -> None:
