@@ -32,6 +32,7 @@ class Observer:
         self._trials: dict[tuple[str, str], Trial] = {}
         self._shifted: dict[int, int] = {}
         self._ready_since: dict[tuple[str, str], float] = {}
+        self._heard: dict[tuple[str, str], int] = {}
 
     def look_at(self, step: Step, number: int) -> Seen:
         match step.kind:
@@ -98,28 +99,31 @@ class Observer:
 
     def _look_at_workers(self, step: Step) -> Seen:
         """Return whether each pod of a new revision has said through an API that it works."""
-        rows = [
-            row
-            for row in self._status().get("pods") or []
-            if (row["service"], row["process"], row["revision"]) == (step.service, step.process, step.revision)
-        ]
-        well = {row["pod"] for row in rows if row["totalRequests"] > row["totalFailures"]}
-        named = {row["pod"] for row in rows}
-        targets = self._status().get("targets") or []
-        others = [row for row in targets if (row["service"], row["process"]) == (step.service, step.process)]
-        if not named and any(row["totalRequests"] > row["totalFailures"] for row in others):
-            return Seen(ready=True, outlook=Outlook.PASSED, told="workers have names of their own; one of them works")
+        key = (step.service, step.process)
+        status = self._status()
+        rows = [row for row in status.get("pods") or [] if (row["service"], row["process"]) == key]
         pods = {str(pod["metadata"]["name"]) for pod in self._new_pods(step)}
+        if not rows:
+            return self._look_at_named_workers(key, status)
+        well = {row["pod"] for row in rows if row["totalRequests"] > row["totalFailures"]}
         told = f"{len(pods & well)} of {len(pods)} workers say that they work"
         if pods and pods <= well:
             return Seen(ready=True, outlook=Outlook.PASSED, told=told)
         now = clock.now().timestamp()
-        quiet = now - self._ready_since.setdefault((step.service, step.process), now)
+        quiet = now - self._ready_since.setdefault(key, now)
         if pods and quiet > self._plan.rules.silence:
             text = f"it is ready, and no API has heard of it for {quiet:.0f} s"
             silent = min(pods - well)
             return Seen(doom=Doom("silence", silent, self._last_words(silent, text)))
         return Seen(ready=True, outlook=Outlook.UNDECIDED, told=told)
+
+    def _look_at_named_workers(self, key: tuple[str, str], status: Mapping[str, Any]) -> Seen:
+        """Return whether an API heard of workers that have names of their own, since the new ones are ready."""
+        rows = [row for row in status.get("targets") or [] if (row["service"], row["process"]) == key]
+        good = sum(row["totalRequests"] - row["totalFailures"] for row in rows)
+        if good > self._heard.setdefault(key, good):
+            return Seen(ready=True, outlook=Outlook.PASSED, told="workers have names of their own; one of them works")
+        return Seen(ready=True, outlook=Outlook.UNDECIDED, told="no API has heard of a worker yet")
 
     def _look_at_shift(self, step: Step, number: int) -> Seen:
         found = self._doom(step)

@@ -198,13 +198,16 @@ class FakeCluster:
         assert path.endswith("/status")
         self.asked += 1
         with self._lock:
-            rows = [self._row(item) for key, item in sorted(self.objects.items()) if key[0] == "Pod"]
+            pods = [item for key, item in sorted(self.objects.items()) if key[0] == "Pod"]
+            rows = [self._row(item) for item in pods if self._fault(item) != "idle"]
         return {"pods": rows, "targets": []}
 
+    def _fault(self, pod: Object) -> str:
+        return self.failing.get(pod["metadata"]["labels"].get(REVISION, ""), "")
+
     def _row(self, pod: Object) -> Object:
-        labels = pod["metadata"]["labels"]
+        labels, fault = pod["metadata"]["labels"], self._fault(pod)
         requests = 100 * self.asked
-        fault = self.failing.get(labels.get(REVISION, ""), "")
         failures = {"down": requests, "flaky": requests // 5}.get(fault, 0)
         logs = requests * math.log(0.2 if fault == "slow" else 0.1)
         about = {"service": labels[NAME], "process": labels[COMPONENT], "revision": labels.get(REVISION, "")}

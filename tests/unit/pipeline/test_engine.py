@@ -15,7 +15,7 @@ from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import DamagedError, FencedError, begin, latest, remove_damaged, unfinished
-from pipeline.rollout.plan import Goal, RolloutPlan, Strategy, plan
+from pipeline.rollout.plan import Goal, RolloutPlan, Rules, Strategy, plan
 from pipeline.rollout.records import new_workloads, old_workloads, stale
 from pipeline.rollout.target import TRIAL, Target
 from stackway.console import SilentReporter
@@ -220,6 +220,20 @@ def test_damaged_journal_is_told_and_removed_on_request_only() -> None:
     assert "rollout-1" in remove_damaged(api, "dev")
     assert latest(api, "dev") is None
     assert remove_damaged(api, "dev") == ""
+
+
+def test_worker_of_which_no_api_hears_goes_back_though_it_is_ready() -> None:
+    there = site(NEW, services={"nova": {"settings": {"debug": True}}})
+    rendered = render_upgrade(there)
+    (conductor,) = [item for item in rendered.workloads if (item.service, item.process) == ("nova", "conductor")]
+    cluster = fresh(failing={conductor.revision: "idle"})
+    before, api = plain(cluster), cast("Api", cluster)
+    goal = Goal("dev", NEW, "sha256:1", rendered, there.services, Rules(silence=0.05))
+    book = begin(api, "dev", plan(goal, OLD, cluster.objects, Strategy.ROLLING))
+    assert Engine(api, book, Target(there, rendered), SilentReporter(), look=0.01).run() is Outcome.ROLLED_BACK
+    assert plain(cluster) == before
+    (turned,) = [line for line in book.lines if line.phase is Phase.TURNED]
+    assert (turned.rule, "no API has heard of it" in turned.why) == ("silence", True)
 
 
 @pytest.mark.parametrize(
