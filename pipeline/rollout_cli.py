@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.rollout.journal import Journal
     from pipeline.rollout.plan import RolloutPlan
     from pipeline.rollout.report import RolloutReport
+    from pipeline.rollout.saved import SavedPlan
     from pipeline.rollout.target import Target
     from releases.environment import Environment
     from releases.verify import Release
@@ -34,20 +35,34 @@ def _configure_upgrade(parser: argparse.ArgumentParser) -> None:
         "--soak", metavar="SECONDS", type=float, help="watch so long at the end (default: the environment's)"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the steps: 0 nothing, 3 something")
+    parser.add_argument("--save", metavar="FILE", help="as --dry-run, and write the plan")
+    parser.add_argument(
+        "--plan", metavar="FILE", help="carry out what was saved, or nothing when it would be planned otherwise now"
+    )
 
 
 def _upgrade(session: Session) -> ExitCode:
+    from pathlib import Path
+
     from pipeline.deploy_cli import check, pinned
     from pipeline.rollout import journal
+    from pipeline.rollout.saved import SavedPlan, refuse_outdated
     from pipeline.target import give_images, open_target
+    from stackway import clock
+    from stackway.files import write_json
 
     environment, release = pinned(session, session.arguments.environment)
     place = open_target(session, environment)
     namespace = environment.cluster.namespace
     journal.refuse_unfinished(place.api, namespace, environment.name)
     target, prepared = _target(place.api, environment, release)
-    plan = _plan(session, place.api, target, release, environment)
-    if session.arguments.dry_run or not plan.steps:
+    saved = _saved(session)
+    plan = _plan(session, place.api, (target, release, environment), saved)
+    if saved:
+        refuse_outdated(saved, plan, clock.now())
+    if session.arguments.save:
+        write_json(Path(session.arguments.save), SavedPlan(plan, clock.now()).to_dict())
+    if session.arguments.dry_run or session.arguments.save or not plan.steps:
         told = f"{environment.name} runs release {plan.target} already"
         session.show(plan.to_dict(), plan.to_table() if plan.steps else told)
         return ExitCode.CHANGES_PENDING if plan.steps else ExitCode.DONE
@@ -66,20 +81,42 @@ def _target(api: "Api", environment: "Environment", release: "Release") -> "tupl
     return Target(prepared.site, render_upgrade(prepared.site)), prepared
 
 
+def _saved(session: Session) -> "SavedPlan | None":
+    """Return the plan that was given. Raises WrongInputError when there is none in the file, or more was said than it."""
+    from pathlib import Path
+
+    from pipeline.rollout.saved import read_saved
+    from stackway.files import read_json
+
+    name, said = session.arguments.plan, session.arguments
+    if name is None:
+        return None
+    if said.strategy or said.soak is not None or said.save:
+        raise WrongInputError(
+            "--plan says it all", resolution="Leave out --strategy, --soak and --save: the plan has them."
+        )
+    if not Path(name).is_file():
+        raise WrongInputError(f"there is no file {name}", resolution="`release upgrade ENV --save FILE` writes one.")
+    return read_saved(read_json(Path(name)), name)
+
+
 def _plan(
-    session: Session, api: "Api", target: "Target", release: "Release", environment: "Environment"
+    session: Session, api: "Api", to: "tuple[Target, Release, Environment]", saved: "SavedPlan | None"
 ) -> "RolloutPlan":
     from pipeline import deploy
     from pipeline.manifests.amounts import seconds
     from pipeline.rollout import plan as plans
     from pipeline.rollout.sequential import Rates
 
+    target, release, environment = to
     live = deploy.live_objects(api, environment.cluster.namespace)
     source = _source(live, environment)
     said = environment.rollout
     rates = Rates(said.good, said.bad, said.alpha, said.beta)
     rules = plans.Rules(rates, said.slower, seconds(said.warmup), seconds(said.disturbance), seconds(said.silence))
     goal = plans.Goal(environment.name, str(release.version), release.digest, target.rendered, target.services, rules)
+    if saved:
+        return plans.plan(goal, source, live, saved.plan.strategy, saved.soak)
     strategy = plans.Strategy(session.arguments.strategy or said.strategy)
     soak = seconds(said.soak) if session.arguments.soak is None else session.arguments.soak
     return plans.plan(goal, source, live, strategy, soak)
