@@ -195,7 +195,7 @@ def _job(
     container = {
         "name": what,
         "image": site.image(service.name),
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": site.pull_policy,
         "command": list(work.command),
         "env": env,
         "securityContext": secured(),

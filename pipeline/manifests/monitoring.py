@@ -124,7 +124,7 @@ def _deployment(site: Site, holder: Object) -> Object:
     container = {
         "name": PROBER,
         "image": site.image(client.name),
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": site.pull_policy,
         "command": ["python3", "-m", PROBER, f"{_PLACE}/{PROBER}/plan.json"],
         "workingDir": _PLACE,
         "env": [secret_env("OS_PASSWORD", "admin"), *_environment()],

@@ -64,7 +64,7 @@ def _container(site: Site, configuration: Configuration, name: str, mounted: lis
     found: Object = {
         "name": name,
         "image": site.image(service.name),
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": site.pull_policy,
         "command": list(process_command(name, process.command)),
         "env": [{"name": key, "value": value} for key, value in sorted(process.environment.items())],
         "ports": [{"name": port, "containerPort": number} for port, number in ports if number],

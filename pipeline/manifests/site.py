@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from buildkit.models import Process, Service
+from buildkit.store import HOST
 from pipeline.manifests.credentials import Credentials
 from releases import bundle
 from releases.environment import Environment, ServiceChanges
@@ -72,6 +73,11 @@ class Site:
         """Return the image of a service, by digest: never by tag."""
         found: ReleaseImage = next(item for item in self.content.images if item.name == service)
         return f"{self.environment.cluster.images}/{found.name}@{found.manifest.digest}"
+
+    @property
+    def pull_policy(self) -> str:
+        """When nodes fetch images: never where they were put by us, as there is nothing that they could be fetched from."""
+        return "Never" if self.environment.cluster.images == HOST else "IfNotPresent"
 
     def address(self, service: Service, process: str, path: str = "") -> str:
         """Return the address of a process inside the cluster."""
