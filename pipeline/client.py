@@ -60,19 +60,30 @@ def run_client(api: Api, site: Site, words: Sequence[str], seconds: float) -> En
 
 
 def client_pod(pods: Iterable[Object], site: Site) -> Object:
-    """Return a pod that runs and has the client: one with the release's own image. Raises UnavailableError without any."""
+    """Return a pod that runs and has the client, in the release's own image if there is one.
+
+    Before an upgrade and after one that went back another release's runs; its client does as well. Raises UnavailableError.
+    """
     service = site.provider("client")
     digest = digest_of(site.image(service.name))
-    having = [pod for pod in pods if digest_of(pod["spec"]["containers"][0]["image"]) == digest]
+    having = [pod for pod in pods if _repository(_image(pod)) == service.name]
     running = [pod for pod in having if _is_running(pod)]
     if running:
-        return min(running, key=lambda pod: str(pod["metadata"]["name"]))
+        return min(running, key=lambda pod: (digest_of(_image(pod)) != digest, str(pod["metadata"]["name"])))
     name = site.environment.name
     raise UnavailableError(
         f"no pod in {name} has the openstack client and runs",
-        details=f"namespace {site.namespace}, image {service.name}@{digest[:19]}: {len(having)} pods have it, 0 of them run",
+        details=f"namespace {site.namespace}, image {service.name}: {len(having)} pods have it, 0 of them run",
         resolution=f"`release deploy {name}` brings it with the prober; `release status {name}` says what keeps it.",
     )
+
+
+def _image(pod: Object) -> str:
+    return str(pod["spec"]["containers"][0]["image"])
+
+
+def _repository(image: str) -> str:
+    return image.partition("@")[0].rpartition("/")[2].partition(":")[0]
 
 
 def _is_running(pod: Object) -> bool:
