@@ -205,7 +205,8 @@ class Observer:
         key = (step.service, step.process)
         before = self._trials.get(key, Trial())
         status = self._status()
-        old = {name.rpartition("-")[2] for name, _ in step.old}
+        # One that was stopped before is still counted, and is not asked any more.
+        old = set() if self._plan.stops(step) else {name.rpartition("-")[2] for name, _ in step.old}
         patience = Patience(self._plan.rules.slower, self._plan.rules.warmup)
         new_counts, old_counts = read_counts(status, key, [step.revision]), read_counts(status, key, old)
         self._trials[key] = found = observe(before, new_counts, old_counts, clock.now().timestamp(), patience)

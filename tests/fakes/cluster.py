@@ -30,6 +30,7 @@ class FakeCluster:
 
     objects: dict[Key, Object] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)  # revision → what is wrong with its pods
+    counted: list[Object] = field(default_factory=list)  # what the prober counted of pods that are gone
     jobs: dict[str, str] = field(default_factory=dict)  # name of a Job → `failed` or `running`
     lag: float = 0.0  # seconds until a watch tells of a change
     deadly: int = 0
@@ -200,7 +201,7 @@ class FakeCluster:
         with self._lock:
             pods = [item for key, item in sorted(self.objects.items()) if key[0] == "Pod"]
             rows = [self._row(item) for item in pods if self._fault(item) != "idle"]
-        return {"pods": rows, "targets": []}
+        return {"pods": [*rows, *self.counted], "targets": []}
 
     def _fault(self, pod: Object) -> str:
         return self.failing.get(pod["metadata"]["labels"].get(REVISION, ""), "")

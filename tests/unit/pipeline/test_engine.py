@@ -3,13 +3,14 @@
 """An upgrade carried out on a cluster in memory: it ends all-new or all-old, whatever breaks and whenever it is killed."""
 
 import copy
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pipeline import deployment
-from pipeline.manifests.objects import NAME, REVISION
+from pipeline.manifests.objects import COMPONENT, NAME, REVISION
 from pipeline.manifests.render import BACKUP, CHECKS, Rendered, render, render_upgrade
 from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
@@ -220,6 +221,22 @@ def test_damaged_journal_is_told_and_removed_on_request_only() -> None:
     assert "rollout-1" in remove_damaged(api, "dev")
     assert latest(api, "dev") is None
     assert remove_damaged(api, "dev") == ""
+
+
+def test_process_whose_old_one_was_stopped_is_judged_alone() -> None:
+    there = site(NEW, services={"prometheus": {"settings": {"scrape_seconds": 20}}})
+    rendered = render_upgrade(there)
+    cluster = fresh()
+    (name,) = [name for kind, name in cluster.objects if kind == "Pod" and name.startswith("prometheus-")]
+    labels = cluster.objects["Pod", name]["metadata"]["labels"]
+    about = {"service": labels[NAME], "process": labels[COMPONENT], "revision": labels[REVISION], "pod": "gone"}
+    cluster.counted = [{**about, "totalRequests": 70, "totalFailures": 0, "totalLogs": -300.0}]
+    goal = Goal("dev", NEW, "sha256:1", rendered, there.services)
+    steps = plan(goal, OLD, cluster.objects, Strategy.ROLLING)
+    steps = replace(steps, steps=tuple(replace(step, seconds=5.0) for step in steps.steps))
+    book = begin(cast("Api", cluster), "dev", steps)
+    engine = Engine(cast("Api", cluster), book, Target(there, rendered), SilentReporter(), look=0.01)
+    assert engine.run() is Outcome.UPGRADED
 
 
 def test_worker_of_which_no_api_hears_goes_back_though_it_is_ready() -> None:
