@@ -6,7 +6,7 @@ A job's name changes with all that it does, so one that has been done stays done
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
 
@@ -25,8 +25,8 @@ _SECONDS = 900
 _RESOURCES = Resources(requests=Amounts(cpu="100m", memory="128Mi"), limits=Amounts(memory="1Gi"))
 _BACKUP_SECONDS = 3600
 _FOLDER = "/run/stackway"
-# What programs end with when to run them again would change nothing.
-_HOPELESS = 3
+# What the check ends with when it has said no: to run it again would change nothing.
+_NO = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class _Work:
     command: tuple[str, ...]
     files: Mapping[str, str]
     seconds: int = _SECONDS
+    final: tuple[int, ...] = ()  # exit codes after which it is not tried again
 
 
 def program(name: str) -> str:
@@ -78,7 +79,7 @@ def check_job(site: Site, configuration: Configuration) -> list[Object]:
     check = configuration.service.checks.upgrade
     if check is None:
         return []
-    work = _python("check", {"run": list(check.run), "allow": dict(check.allow)})
+    work = replace(_python("check", {"run": list(check.run), "allow": dict(check.allow)}), final=(_NO,))
     return _job(site, configuration.service, "check", work, ([], list(mounts(configuration, None))))
 
 
@@ -216,10 +217,13 @@ def _job(
     spec = {
         "backoffLimit": 4,
         "activeDeadlineSeconds": work.seconds,
-        "podFailurePolicy": {
-            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_HOPELESS]}}]
-        },
+        **_given_up(work.final),
         "template": {"metadata": {"labels": own}, "spec": pod},
     }
     job = make("Job", f"{service.name}-{what}-{objects.short_hash(spec)}", own, "batch/v1", spec=spec)
     return [holder, job]
+
+
+def _given_up(codes: tuple[int, ...]) -> Object:
+    rule = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": list(codes)}}
+    return {"podFailurePolicy": {"rules": [rule]}} if codes else {}
