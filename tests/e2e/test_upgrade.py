@@ -4,7 +4,9 @@
 
 import pytest
 
-from pipeline.rollout.advance import Outcome
+from buildkit.models import Service
+from pipeline.rollout.advance import Outcome, Phase
+from pipeline.rollout.plan import Kind
 from tests.e2e.cloud import Cloud, release, tell
 from tests.faults.attempt import Upgrades, misbehave, nothing
 
@@ -16,12 +18,22 @@ def upgrades(cloud: Cloud) -> Upgrades:
 
 def test_good_release_gets_the_users_and_can_be_taken_back(upgrades: Upgrades) -> None:
     before = upgrades.state()
-    found = upgrades.attempt(nothing, soak=5.0)
+    # As if from the series before: upgrade checks, a backup and the expansion of its schema belong to it.
+    found = upgrades.attempt(nothing, source="2025.1.0", soak=5.0)
     tell(found.told())
     assert found.outcome is Outcome.UPGRADED, found.why
     assert found.load.failed == [], found.load.summary()
+    said = {found.book.plan.steps[line.step].kind: line.why for line in found.lines if line.phase is Phase.DONE}
+    assert "restored and dumped again, equal" in said[Kind.BACKUP]
+    assert said[Kind.CHECK].count("let it pass") == len(
+        [item for item in found.target.services.values() if _checks(item)]
+    )
     upgrades.back(found)
     assert upgrades.state() == before
+
+
+def _checks(service: Service) -> bool:
+    return service.checks.upgrade is not None
 
 
 def test_release_that_fails_behind_green_probes_goes_back_by_itself(upgrades: Upgrades) -> None:
