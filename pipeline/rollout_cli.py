@@ -5,6 +5,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from releases.options import add_key
 from stackway.commands import Command, Session
 from stackway.errors import ExitCode, StackwayError, WrongInputError
 
@@ -39,6 +40,7 @@ def _configure_upgrade(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", metavar="FILE", help="carry out what was saved, or nothing when it would be planned otherwise now"
     )
+    add_key(parser)
 
 
 def _upgrade(session: Session) -> ExitCode:
@@ -263,6 +265,7 @@ def _report(session: Session) -> ExitCode:
 def _configure_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("environment", metavar="ENV", help="the environment whose upgrade goes on")
     parser.add_argument("--back", action="store_true", help="take it back, also when it has ended and is not final")
+    add_key(parser)
 
 
 def _resume(session: Session) -> ExitCode:

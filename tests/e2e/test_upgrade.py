@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Upgrades of one service of a real cloud while requests go on: a good one, and one that answers 500 and looks healthy."""
 
+import json
+
 import pytest
+import yaml
 
 from buildkit.models import Service
 from pipeline.rollout.advance import Outcome, Phase
 from pipeline.rollout.plan import Kind
-from tests.e2e.cloud import Cloud, release, tell
+from stackway.errors import ExitCode
+from tests.e2e.cloud import Cloud, release, run_release, tell
 from tests.faults.attempt import Upgrades, misbehave, nothing
+from tests.integration.builder import REPOSITORY
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +56,24 @@ def test_report_of_an_upgrade_says_what_decided(upgrades: Upgrades) -> None:
     judged = next(step for step in found["steps"] if step["counts"])
     assert judged["counts"]["failures"] > 0
     assert judged["evidence"]["isNotGood"] >= 1 / found["rules"]["rates"]["alpha"]
+
+
+def test_change_of_the_environments_file_reaches_one_service_and_goes_on_record(cloud: Cloud) -> None:
+    """By the commands that an operator types: save, look, carry out, make final."""
+    path = REPOSITORY / ".stackway/environments" / f"{cloud.name}.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data.setdefault("services", {})["placement"] = {"settings": {"debug": True}}
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    plan = path.with_suffix(".plan.json")
+    changes_pending = run_release("upgrade", cloud.name, "--soak", "2", "--save", str(plan), check=False)
+    assert changes_pending.code == ExitCode.CHANGES_PENDING
+    assert {step["service"] for step in json.loads(plan.read_text())["steps"]} == {"", "placement"}
+    found = release("upgrade", cloud.name, "--plan", str(plan))
+    assert found["outcome"] == "upgraded"
+    last = release("history", cloud.name)[-1]
+    assert (last["kind"], last["observation"]["healthy"]) == ("observation", True)
+    again = run_release("upgrade", cloud.name, "--plan", str(plan), check=False)
+    assert (again.code, "is not what would be done now" in again.stderr) == (ExitCode.REFUSED, True)
+    release("finalize", cloud.name)
+    assert run_release("deploy", cloud.name, "--dry-run", check=False).code == ExitCode.DONE
+    plan.unlink()
