@@ -23,6 +23,7 @@ from stackway.errors import FailedError, UnavailableError
 
 _STDIN, _STDOUT, _STDERR, _STATUS = range(4)
 _LOOK_SECONDS = 1.0
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,13 @@ class Ended:
     """How a program in a pod has ended: exit code, and what it wrote."""
 
     code: int
-    output: str
+    content: bytes
     errors: str
+
+    @property
+    def output(self) -> str:
+        """What it wrote, as text."""
+        return self.content.decode("utf-8", "replace")
 
 
 def site_of(content: ReleaseContent, environment: Environment) -> Site:
@@ -39,8 +45,8 @@ def site_of(content: ReleaseContent, environment: Environment) -> Site:
     return Site(content, environment, Credentials({}), services_of(content, environment))
 
 
-def run_client(api: Api, site: Site, words: Sequence[str], seconds: float) -> Ended:
-    """Run `openstack` with these words as the cloud's administrator, and return how it ended.
+def run_client(api: Api, site: Site, words: Sequence[str], seconds: float, given: bytes = b"") -> Ended:
+    """Run `openstack` with these words as the cloud's administrator, what is `given` as its input; return how it ended.
 
     Raises UnavailableError when no pod has the client or there are no credentials, FailedError when it takes too long.
     """
@@ -53,7 +59,10 @@ def run_client(api: Api, site: Site, words: Sequence[str], seconds: float) -> En
     query += [(name, "true") for name in ("stdin", "stdout", "stderr")]
     stream = api.open_stream(path, query)
     try:
-        stream.write_channel(_STDIN, json.dumps(environment).encode() + b"\n")
+        head = {"environment": environment, "input": len(given)}
+        stream.write_channel(_STDIN, json.dumps(head).encode() + b"\n")
+        for start in range(0, len(given), _PIECE):
+            stream.write_channel(_STDIN, given[start : start + _PIECE])
         return _read(stream, clock.monotonic() + seconds)
     finally:
         stream.close()
@@ -137,7 +146,7 @@ def _read(stream: Any, deadline: float) -> Ended:
                 details=_text(parts[_STDERR])[-1000:],
                 resolution="Give it more time with --timeout, or see `release status` for what does not answer.",
             )
-    return Ended(exit_code(b"".join(parts[_STATUS])), _text(parts[_STDOUT]), _text(parts[_STDERR]))
+    return Ended(exit_code(b"".join(parts[_STATUS])), b"".join(parts[_STDOUT]), _text(parts[_STDERR]))
 
 
 def _text(parts: Iterable[bytes]) -> str:

@@ -4,10 +4,11 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from stackway.commands import Command, Session
-from stackway.errors import ExitCode, FailedError
+from stackway.errors import ExitCode, FailedError, WrongInputError
 
 _SECONDS = 300
 
@@ -24,17 +25,23 @@ def _configure_client(parser: argparse.ArgumentParser) -> None:
         default=_SECONDS,
         help=f"give up after this time (default: {_SECONDS})",
     )
+    parser.add_argument(
+        "--input", metavar="FILE", help="what the client reads; `-` is standard input (default: nothing)"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write there, byte by byte, what the client writes")
 
 
 def _client(session: Session) -> ExitCode:
     from pipeline.client import run_client, site_of
     from pipeline.deploy_cli import pinned
     from pipeline.target import open_target
+    from stackway.files import write_atomic
 
     arguments = session.arguments
     environment, release = pinned(session, arguments.environment)
     site = site_of(release.content, environment)
-    ended = run_client(open_target(session, environment).api, site, arguments.words, arguments.timeout)
+    given = read_input(arguments.input)
+    ended = run_client(open_target(session, environment).api, site, arguments.words, arguments.timeout, given)
     if ended.code:
         raise FailedError(
             f"the openstack client ended with exit code {ended.code}",
@@ -43,8 +50,32 @@ def _client(session: Session) -> ExitCode:
         )
     if ended.errors.strip():
         session.reporter.say(ended.errors.strip())
+    if arguments.out:
+        write_atomic(Path(arguments.out), ended.content)
+        session.show(
+            {"file": arguments.out, "bytes": len(ended.content)}, f"{len(ended.content)} bytes: {arguments.out}"
+        )
+        return ExitCode.DONE
+    if ended.output.encode() != ended.content:
+        raise WrongInputError(
+            "what the openstack client has written is no text",
+            details=f"{len(ended.content)} bytes",
+            resolution="Give --out FILE: it keeps them as they are.",
+        )
     session.show(_value(ended.output), ended.output)
     return ExitCode.DONE
+
+
+def read_input(name: str | None) -> bytes:
+    """Return what the client is to read. Raises WrongInputError when it cannot be read here."""
+    if name is None:
+        return b""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise WrongInputError(
+            f"{name} cannot be read: {error.strerror}", resolution="Name a file to --input."
+        ) from error
 
 
 def _value(output: str) -> object:

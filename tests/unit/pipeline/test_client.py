@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which pod the stock client runs in, what it is told, and how its end is read."""
 
+import base64
 import json
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from pipeline.client import client_environment, client_pod, exit_code
-from stackway.errors import FailedError, UnavailableError
+from pipeline.client import Ended, client_environment, client_pod, exit_code, run_client
+from pipeline.client_cli import read_input
+from stackway.errors import FailedError, UnavailableError, WrongInputError
 from tests.fakes.sites import site
 
 OWN = site().image("toolbox")
@@ -72,3 +76,71 @@ def test_end_of_the_client_is_its_exit_code_or_an_error(status: dict[str, Any], 
 def test_status_that_says_nothing_is_an_error(status: bytes) -> None:
     with pytest.raises(FailedError):
         exit_code(status)
+
+
+class Stream:
+    """A program in a pod that writes what it gets, as bytes."""
+
+    def __init__(self) -> None:
+        self.given = b""
+        self.is_read = False
+
+    def write_channel(self, channel: int, data: bytes) -> None:
+        assert channel == 0
+        assert len(data) <= 1 << 16
+        self.given += data
+
+    def is_open(self) -> bool:
+        return not self.is_read
+
+    def update(self, timeout: float) -> None:
+        assert timeout > 0
+
+    def read_channel(self, channel: int) -> bytes:
+        if self.is_read:
+            return b""
+        self.is_read = channel == 3
+        return {1: self.given.partition(b"\n")[2], 3: b'{"status": "Success"}'}.get(channel, b"")
+
+    def close(self) -> None:
+        self.is_read = True
+
+
+class Api:
+    """As much of a cluster as the client asks."""
+
+    def __init__(self) -> None:
+        self.stream = Stream()
+
+    def list(self, kind: str, namespace: str) -> tuple[list[dict[str, Any]], str]:
+        return [pod(f"{kind}-{namespace}", OWN)], "1"
+
+    def get(self, kind: str, name: str, namespace: str) -> dict[str, Any]:
+        assert (kind, name, namespace) == ("Secret", "credentials", "dev")
+        return {"data": {"admin": base64.b64encode(b"xyzzy").decode()}}
+
+    def open_stream(self, path: str, query: Sequence[tuple[str, str]]) -> Stream:
+        assert "xyzzy" not in path + str(query)
+        return self.stream
+
+
+def test_bytes_go_in_and_come_out_as_they_are() -> None:
+    content, api = bytes(range(256)) * 1000, Api()
+    ended = run_client(cast("Any", api), site(), ["image", "save"], 5.0, content)
+    assert (ended.code, ended.content) == (0, content)
+    head = json.loads(api.stream.given.partition(b"\n")[0])
+    assert head["input"] == len(content)
+    assert head["environment"]["OS_PASSWORD"] == "xyzzy"
+
+
+def test_what_is_no_text_is_seen() -> None:
+    assert Ended(0, "größer".encode(), "").output.encode() == "größer".encode()
+    assert Ended(0, b"\xff\x00", "").output.encode() != b"\xff\x00"
+
+
+def test_input_is_a_file_or_nothing(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(b"\x00\xff")
+    assert read_input(str(tmp_path / "image")) == b"\x00\xff"
+    assert read_input(None) == b""
+    with pytest.raises(WrongInputError, match="cannot be read"):
+        read_input(str(tmp_path / "none"))
