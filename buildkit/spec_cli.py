@@ -135,6 +135,7 @@ def lock_table(root: Path, changes: "list[LockChange]") -> Table | str:
 def _configure_render(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     parser.add_argument("--to", metavar="DIR", help="write the files there instead of to standard output")
+    parser.add_argument("--dockerfiles", action="store_true", help="the Dockerfiles alone, without files and checks")
 
 
 def _render(session: Session) -> ExitCode:
@@ -143,6 +144,8 @@ def _render(session: Session) -> ExitCode:
 
     checkout = open_checkout(session)
     texts = render_all(checkout.catalog, select(session, checkout), checkout.state / "templates")
+    if session.arguments.dockerfiles:
+        texts = {name: text for name, text in texts.items() if name.endswith("/Dockerfile")}
     if session.arguments.to:
         write_texts(Path(session.arguments.to), texts)
         session.show(sorted(texts), f"{len(texts)} files written to {session.arguments.to}")

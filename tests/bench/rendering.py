@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading all specs and rendering all Dockerfiles, against Kolla's `kolla-build --template-only`: as many as Kolla makes.
 
-Ours also reads every lock and renders configuration and checks; both are whole processes that write files.
+Ours also reads every lock and renders configuration and checks; both are whole processes that write Dockerfiles.
 """
 
 import re
@@ -56,7 +56,7 @@ def render_kolla(program: Path, target: Path) -> list[Path]:
 def render(root: Path, target: Path, images: Sequence[str]) -> None:
     """Render images of a checkout as its user would."""
     shutil.rmtree(target, ignore_errors=True)
-    words = ("--root", str(root), "--quiet", "spec", "render", "--to", str(target), *images)
+    words = ("--root", str(root), "--quiet", "spec", "render", "--dockerfiles", "--to", str(target), *images)
     process.run(Command((sys.executable, "-m", "pipeline.cli", *words), _AS_INSTALLED, REPOSITORY, timeout=600))
 
 
