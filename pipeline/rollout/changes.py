@@ -34,11 +34,10 @@ class Changes:
             self._mark(step, on=True)
 
     def _clear(self, step: Step) -> None:
-        """Remove jobs that failed before; and of those that prove something, the ones that proved it another time."""
-        ended = {State.FAILED} if step.kind is Kind.EXPAND else {State.FAILED, State.READY}
+        """Remove jobs that failed before, so that they are tried again."""
         for item in self._target.objects(step):
             there = self._api.get("Job", item["metadata"]["name"], self._namespace) if item["kind"] == "Job" else None
-            if there and readiness({"kind": "Job", **there}).state in ended:
+            if there and readiness({"kind": "Job", **there}).state is State.FAILED:
                 self._api.delete("Job", str(item["metadata"]["name"]), self._namespace)
 
     def _scale(self, step: Step, replicas: int | None) -> None:

@@ -6,6 +6,7 @@ It decides nothing itself. Killed at any moment, another run reads the journal a
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from pipeline.api import Api, RefusedByClusterError
 from pipeline.rollout.advance import Act, Decision, Direction, Line, Outcome, Phase, Seen, advance, current
@@ -31,6 +32,7 @@ class Engine:
     def __init__(
         self, api: Api, journal: Journal, target: Target, reporter: Reporter, *, look: float = _LOOK_SECONDS
     ) -> None:
+        target = replace(target, number=journal.number)
         self._api, self._journal, self._target, self._reporter = api, journal, target, reporter
         self._namespace, self._plan = journal.namespace, journal.plan
         self._watching = Watching(api, self._namespace, WATCHED)

@@ -7,22 +7,25 @@ from dataclasses import dataclass
 
 from buildkit.models import Service
 from pipeline.deployment import marked
-from pipeline.manifests.objects import Object
+from pipeline.manifests.objects import Object, fit
 from pipeline.manifests.render import BACKUP, CHECKS, Rendered
 from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload
 from pipeline.rollout.plan import Kind, Step
 
 TRIAL = "stackway.dev/trial"
+# So long one can read what a job that proved something has said.
+_KEPT_SECONDS = 7 * 86400
 FOUNDATION, MONITORING = "foundation", "monitoring"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What an upgrade leads to: a release in its environment, rendered, and how answers are judged."""
+    """What an upgrade leads to: a release in its environment, rendered; and which upgrade of the environment it is."""
 
     site: Site
     rendered: Rendered
+    number: int = 0
 
     @property
     def services(self) -> Mapping[str, Service]:
@@ -60,9 +63,9 @@ class Target:
             case Kind.WATCH:
                 return list(self.stage(MONITORING))
             case Kind.CHECK:
-                return list(self.stage(CHECKS))
+                return [self._once(item) for item in self.stage(CHECKS)]
             case Kind.BACKUP:
-                return list(self.stage(BACKUP))
+                return [self._once(item) for item in self.stage(BACKUP)]
             case Kind.EXPAND:
                 return list(self.stage(f"{step.service} database"))
             case Kind.START | Kind.REPLACE:
@@ -74,6 +77,13 @@ class Target:
                 return [*self.placed(found.scaling), *(on_trial(item, step) for item in self.placed(found.addresses))]
             case _:
                 return []
+
+    def _once(self, item: Object) -> Object:
+        """Return a job that is this upgrade's own: what an earlier one has proved was true then."""
+        if item["kind"] != "Job":
+            return item
+        metadata = {**item["metadata"], "name": fit(f"{item['metadata']['name']}-{self.number}")}
+        return {**item, "metadata": metadata, "spec": {**item["spec"], "ttlSecondsAfterFinished": _KEPT_SECONDS}}
 
     def keys(self, step: Step) -> list[tuple[str, str]]:
         """Return kind and name of the objects that a step makes, changes or removes."""

@@ -16,7 +16,7 @@ from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import DamagedError, FencedError, begin, latest, remove_damaged, unfinished
-from pipeline.rollout.plan import Goal, RolloutPlan, Rules, Strategy, plan
+from pipeline.rollout.plan import Goal, Kind, RolloutPlan, Rules, Step, Strategy, Undo, plan
 from pipeline.rollout.records import new_workloads, old_workloads, stale
 from pipeline.rollout.target import TRIAL, Target
 from stackway.console import SilentReporter
@@ -260,8 +260,9 @@ def test_worker_of_which_no_api_hears_goes_back_though_it_is_ready() -> None:
 def test_series_is_not_left_when_a_check_a_backup_or_a_schema_fails(stage: str, service: str, rule: str) -> None:
     there = site("2026.1.0")
     rendered = render_upgrade(there)
+    own = "" if rule == "job" else "-1"
     jobs = {
-        item["metadata"]["name"]: "failed"
+        f"{item['metadata']['name']}{own}": "failed"
         for found in rendered.stages
         for item in found.objects
         if found.name == stage and item["kind"] == "Job" and item["metadata"]["labels"][NAME] == service
@@ -277,3 +278,15 @@ def test_series_is_not_left_when_a_check_a_backup_or_a_schema_fails(stage: str, 
     assert turned.rule == rule
     assert len(jobs) == 1
     assert next(iter(jobs)) in turned.why
+
+
+def test_what_an_earlier_upgrade_proved_is_proved_anew() -> None:
+    there = site("2026.1.0")
+    target = Target(there, render_upgrade(there))
+    step = Step(Kind.BACKUP, "", "", "", Undo.NOTHING, 1.0)
+    first, second = (
+        {item["metadata"]["name"] for item in replace(target, number=number).objects(step) if item["kind"] == "Job"}
+        for number in (1, 2)
+    )
+    assert first
+    assert not first & second
