@@ -5,14 +5,17 @@
 What cannot be read is left out: from then on it counts as not measured, which is never taken for good.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 FRESH_SECONDS = 60.0
-_FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_FACTORS |= {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_WINDOW_SECONDS = 300.0
+_FACTORS = {"n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+_FACTORS |= {f"{unit}i": 2.0 ** (10 * power) for power, unit in enumerate("KMGTPE", 1)}
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([a-zA-Z]*)", re.ASCII)
 Key = tuple[str, str]
 
 
@@ -52,7 +55,7 @@ class Measurements:
 
     answers: Mapping[Key, Answers]
     disruptions: tuple[Disruption, ...] = ()
-    seconds: float = 300.0
+    seconds: float = _WINDOW_SECONDS
     trouble: str = ""
 
     def open(self, key: Key) -> list[Disruption]:
@@ -88,9 +91,8 @@ def read_measurements(value: Any, now: datetime) -> Measurements:
     for key, found in _answers(value.get("targets")):
         before = answers.get(key, Answers(0, 0))
         answers[key] = Answers(before.requests + found.requests, before.failures + found.failures)
-    seconds = value.get("window")
     disruptions = tuple(sorted(_disruptions(value.get("disruptions")), key=lambda item: item.begin))
-    return Measurements(answers, disruptions, float(seconds) if isinstance(seconds, int | float) else 300.0)
+    return Measurements(answers, disruptions, float(_count(value.get("window")) or _WINDOW_SECONDS))
 
 
 def _answers(rows: Any) -> Iterator[tuple[Key, Answers]]:
@@ -143,7 +145,6 @@ def read_uses(items: Iterable[Mapping[str, Any]]) -> dict[str, Use]:
 
 
 def quantity(text: str) -> float:
-    """Return a quantity of Kubernetes as a number: `714709n`, `100m`, `224Mi`."""
-    unit = text.lstrip("0123456789.+-")
-    number = text[: len(text) - len(unit)]
-    return float(number) * _FACTORS.get(unit, 1.0) if number else 0.0
+    """Return a quantity of Kubernetes as a number: `714709n`, `100m`, `224Mi`, `1e3`; 0 for what is none."""
+    found = _QUANTITY.fullmatch(text)
+    return float(found[1]) * _FACTORS.get(found[2], 0.0) if found else 0.0
