@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from pipeline.api import Api, Object, RefusedByClusterError
 from pipeline.deploy import KINDS, Prepared
 from pipeline.deployment import Verb
-from pipeline.manifests.amounts import thousandths
 from pipeline.manifests.objects import ENVIRONMENT, MANAGED_BY, RELEASE
+from pipeline.measurements import quantity
 from pipeline.preflight import Amount, Facts, Quota
 from stackway import clock
 
@@ -72,9 +72,14 @@ def needed(items: Iterable[Object]) -> Amount:
 
 def _asked(pod: Object) -> Amount:
     requests = [container.get("resources", {}).get("requests", {}) for container in pod.get("containers", [])]
-    cpu = sum(thousandths(str(request.get("cpu", "0"))) for request in requests)
-    memory = sum(thousandths(str(request.get("memory", "0"))) // 1000 for request in requests)
+    cpu = sum(_thousandths(str(request.get("cpu", "0"))) for request in requests)
+    memory = sum(_thousandths(str(request.get("memory", "0"))) // 1000 for request in requests)
     return Amount(cpu, memory, 1)
+
+
+def _thousandths(text: str) -> int:
+    """Return a quantity in thousandths of its unit; what others have deployed may have any notation of Kubernetes."""
+    return round(quantity(text) * 1000)
 
 
 def _plus(one: Amount, other: Amount, times: int = 1) -> Amount:
@@ -82,13 +87,14 @@ def _plus(one: Amount, other: Amount, times: int = 1) -> Amount:
 
 
 def _free(nodes: Iterable[Object], pods: Iterable[Object]) -> Amount:
+    """Return what is left on the nodes that take pods; a pod that has no node yet will get one of them."""
     total = Amount()
-    for node in nodes:
-        if not _trouble(node):
-            has = node["status"]["allocatable"]
-            total = _plus(total, Amount(thousandths(has["cpu"]), thousandths(has["memory"]) // 1000, int(has["pods"])))
+    taking = {node["metadata"]["name"]: node["status"]["allocatable"] for node in nodes if not _trouble(node)}
+    for has in taking.values():
+        total = _plus(total, Amount(_thousandths(has["cpu"]), _thousandths(has["memory"]) // 1000, int(has["pods"])))
     for pod in pods:
-        if pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
+        is_there = pod["spec"].get("nodeName", "") in {"", *taking}
+        if is_there and pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
             total = _plus(total, _asked(pod["spec"]), -1)
     return total
 
@@ -112,7 +118,7 @@ def _has_default(classes: Iterable[Object] | None) -> bool | None:
 def _quota(item: Object) -> Quota:
     status: Mapping[str, Mapping[str, str]] = item.get("status", {})
     hard, used = status.get("hard", {}), status.get("used", {})
-    left = {name: thousandths(value) - thousandths(used.get(name, "0")) for name, value in hard.items()}
+    left = {name: _thousandths(value) - _thousandths(used.get(name, "0")) for name, value in hard.items()}
     return Quota(item["metadata"]["name"], left)
 
 
