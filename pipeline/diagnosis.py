@@ -243,7 +243,7 @@ def _of_scaling(scaling: Scaling | None, ready: int) -> Iterator[Remark]:
     if scaling.most > scaling.least and scaling.desired >= scaling.most:
         mend = "If load stays, give the process more `replicas.max` in the environment's file."
         yield Remark(Verdict.HEALTHY, f"the autoscaler is at its most, {scaling.most} pods", mend)
-    elif ready < scaling.desired:
+    elif scaling.least <= ready < scaling.desired:
         yield Remark(Verdict.HEALTHY, f"it grows: {ready} of {scaling.desired} pods are ready")
 
 
