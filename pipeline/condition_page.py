@@ -7,7 +7,7 @@ Pure: the picture's numbers are made here, its look is in condition.html.j2.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 
@@ -80,7 +80,8 @@ def picture(disruptions: Sequence[Disruption], at: datetime) -> Picture | None:
         label = f"{item.begin.isoformat(timespec='seconds')} {name}: {item.what}, {healed} {item.cause}".strip()
         bars.append(Bar(min(x, _WIDTH - _LEAST), _ROW * names.index(name), width, item.end is None, label))
     rows = tuple((_ROW * number, name) for number, name in enumerate(names))
-    marks = ((_LABEL, begin.strftime("%H:%M:%S")), (_WIDTH, at.strftime("%H:%M:%S")))
+    first, last = (time.astimezone(UTC).strftime("%H:%M:%S") for time in (begin, at))
+    marks = ((_LABEL, first), (_WIDTH, last))
     return Picture(_ROW * len(names) + _MARGIN, rows, tuple(bars), marks)
 
 
