@@ -43,12 +43,10 @@ def write(folder: Path, sheets: Iterable[Sheet]) -> Written:
 def _index(folder: Path) -> dict[str, str]:
     """Return path → digest of what was written before. Raises WrongInputError for an index that leads elsewhere."""
     path = folder / INDEX
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     found = {name: digest for digest, _, name in (line.partition(" ") for line in lines)}
     for name in found:
-        parts = PurePosixPath(name).parts
-        outside = folder.resolve() not in (folder / name).resolve().parents
-        if not parts or ".." in parts or PurePosixPath(name).is_absolute() or outside:
+        if not _is_inside(folder, name):
             raise WrongInputError(
                 "the folder's index names a file outside of it",
                 details=f"{path}: {name!r}",
@@ -57,14 +55,32 @@ def _index(folder: Path) -> dict[str, str]:
     return found
 
 
+def _is_inside(folder: Path, name: str) -> bool:
+    path = PurePosixPath(name)
+    if "\0" in name or not path.parts or ".." in path.parts or path.is_absolute():
+        return False
+    return folder.resolve() in (folder / name).resolve().parents
+
+
 def _refuse_foreign(folder: Path, wanted: Mapping[str, Sheet], earlier: Mapping[str, str]) -> None:
-    foreign = [path for path, sheet in wanted.items() if path not in earlier and not _may_write(folder / path, sheet)]
+    foreign = [
+        path
+        for path, sheet in wanted.items()
+        if not _has_way(folder, path) or (path not in earlier and not _may_write(folder / path, sheet))
+    ]
     if foreign:
         raise WrongInputError(
             "there are files that were not written from here",
             details="\n".join(str(folder / path) for path in foreign[:10]),
             resolution="Nothing was changed. Move them away, or name another folder.",
         )
+
+
+def _has_way(folder: Path, name: str) -> bool:
+    """Tell whether all above a file are folders, or not there yet; a link among them leads to what is somebody else's."""
+    above = [folder / parent for parent in PurePosixPath(name).parents]
+    is_linked = any(item.is_symlink() for item in above if item != folder)
+    return not is_linked and all(item.is_dir() or not item.exists() for item in above)
 
 
 def _may_write(path: Path, sheet: Sheet) -> bool:
