@@ -6,6 +6,7 @@ Folders are numbered by the wave in which their stage can begin, so names sort a
 """
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +22,8 @@ from pipeline.manifests.render import Rendered, Stage
 README, INDEX = "README.md", "index.txt"
 _STEP = 10
 _PRIVATE, _OPEN = 0o600, 0o644
+# A revision like 12345678e9 is a text for PyYAML, which leaves it bare, and a number for kubectl.
+_NUMERIC = re.compile(r"[-+]?(?:(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+)", re.ASCII)
 
 
 class Secrecy(StrEnum):
@@ -106,11 +109,12 @@ def _sheet(folder: str, item: Object) -> Sheet:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as such, so that a difference shows the line that differs."""
+    """Writes texts of several lines as such, so that a difference shows the line that differs; and numbers' texts quoted."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+    style = "|" if "\n" in value else "'" if _NUMERIC.fullmatch(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)
