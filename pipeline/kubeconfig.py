@@ -13,6 +13,7 @@ from pipeline.target import Target
 from releases.environment import Environment
 from stackway.errors import WrongInputError
 
+_PATHS = frozenset({"certificate-authority", "client-certificate", "client-key", "tokenFile"})
 _NAMES = (("contexts", "context"), ("clusters", "cluster"), ("users", "user"))
 
 
@@ -33,7 +34,7 @@ def kubeconfig_text(target: Target, environment: Environment) -> str:
 def _read(path: Path) -> list[Mapping[str, Any]]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise WrongInputError("a kubeconfig cannot be read", details=f"{path}: {error}") from error
     return [{**content, "folder": str(path.parent.absolute())}] if isinstance(content, dict) else []
 
@@ -50,10 +51,10 @@ def only(files: list[Mapping[str, Any]], environment: Environment) -> dict[str, 
             details=f"`cluster.context` of environments/{environment.name}.yaml",
             resolution="Set KUBECONFIG to the file that has it, or correct the environment's file.",
         )
-    named = {"contexts": wanted, "clusters": context["cluster"], "users": context["user"]}
-    parts = {plural: _entry(files, plural, named[plural]) or {} for plural, _ in _NAMES}
+    named = {"contexts": wanted, "clusters": context.get("cluster"), "users": context.get("user")}
+    parts = {plural: _entry(files, plural, name) or {} for plural, name in named.items() if name}
     parts["contexts"] = {**context, "namespace": environment.cluster.namespace}
-    rows = {plural: [{"name": named[plural], single: parts[plural]}] for plural, single in _NAMES}
+    rows = {plural: [{"name": named[plural], single: parts[plural]}] for plural, single in _NAMES if plural in parts}
     return {"apiVersion": "v1", "kind": "Config", "current-context": wanted, **rows}
 
 
@@ -69,7 +70,7 @@ def _entry(files: list[Mapping[str, Any]], plural: str, name: str) -> dict[str, 
 
 
 def _absolute(key: str, value: Any, folder: str) -> Any:
-    is_path = key in {"certificate-authority", "client-certificate", "client-key", "tokenFile"} and isinstance(
-        value, str
-    )
-    return str(Path(folder) / value) if is_path else value
+    """Return a value with its path absolute, if it has one; a program without a slash is looked for elsewhere."""
+    if key == "exec" and isinstance(value, dict) and "/" in str(value.get("command", "")):
+        return {**value, "command": str(Path(folder) / str(value["command"]))}
+    return str(Path(folder) / value) if key in _PATHS and isinstance(value, str) else value
