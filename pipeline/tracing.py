@@ -89,7 +89,8 @@ def _by_digest(namespace: str, objects: Objects, word: str) -> Subject | None:
             if digest_of(image).removeprefix("sha256:").startswith(found[1]):
                 users[f"{kind} {item['metadata']['name']}"] = image
     images = sorted(set(users.values()))
-    return Subject(namespace, images[0], users=tuple(sorted(users))) if len(images) == 1 else None
+    is_one = len({digest_of(image) for image in images}) == 1
+    return Subject(namespace, images[0], users=tuple(sorted(users))) if is_one else None
 
 
 def refuse(word: str, views: Sequence[View], objects: Sequence[Objects]) -> WrongInputError:
