@@ -51,9 +51,10 @@ def connected(host: str, port: int) -> "pymysql.Connection":
 
 
 def told(error: Exception) -> str:
-    """Return what the server said: code and words, never a statement."""
+    """Return what the server said: code and words, never a statement, which it quotes after `near`."""
     code, *words = error.args or ("",)
-    return f"{code} {words[0] if words else ''}"[:200]
+    said = str(words[0] if words else "").partition(" near ")[0]
+    return f"{code} {said}"[:200]
 
 
 if __name__ == "__main__":
