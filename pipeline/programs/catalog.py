@@ -39,7 +39,7 @@ class Keystone:
                     self.session.headers["X-Auth-Token"] = answer.headers["X-Subject-Token"]
                     return
                 reason = f"{answer.status_code}: {answer.text[:300]}"
-            except requests.ConnectionError as error:
+            except (requests.ConnectionError, requests.Timeout) as error:
                 reason = str(error)[:300]
             if time.monotonic() > deadline:
                 sys.exit(f"keystone gives no token: {reason}")
