@@ -29,8 +29,9 @@ _DEPLOY = "`release deploy {}` makes it so."
 
 def diagnose(sight: Sight) -> Condition:
     """Return how an environment does."""
-    namespace = sight.objects.get("Namespace", {}).get(sight.namespace)
-    services = tuple(_services(sight)) if namespace else ()
+    namespaces = sight.objects.get("Namespace")
+    namespace = (namespaces or {}).get(sight.namespace)
+    services = () if namespaces is not None and namespace is None else tuple(_services(sight))
     return Condition(
         sight.environment,
         sight.namespace,
@@ -51,9 +52,20 @@ def _of_environment(sight: Sight, namespace: Object | None) -> Iterator[Remark]:
         yield Remark(Verdict.UNKNOWN, f"what should run is not known: {sight.trouble}")
     if sight.silence:
         yield Remark(Verdict.UNKNOWN, f"the cluster tells nothing new: {sight.silence}", "This is how it was before.")
-    if namespace is None:
+    if namespace is None and "Namespace" in sight.objects:
         yield Remark(Verdict.DOWN, f"there is no namespace {sight.namespace}: nothing runs", deploy)
         return
+    if namespace is None:
+        text = f"namespace {sight.namespace} cannot be read: what was deployed there is not known"
+        yield Remark(Verdict.UNKNOWN, text, f"Check `kubectl get namespace {sight.namespace}`.")
+    else:
+        yield from _of_namespace(sight, namespace)
+    if sight.measured.trouble:
+        yield Remark(Verdict.UNKNOWN, f"no requests are measured: {sight.measured.trouble}", deploy)
+    yield from belongings.claims(sight)
+
+
+def _of_namespace(sight: Sight, namespace: Object) -> Iterator[Remark]:
     if namespace["metadata"].get("deletionTimestamp"):
         yield Remark(
             Verdict.DOWN, "the namespace is being removed, with all in it", "Wait until it is gone, then deploy."
@@ -64,10 +76,7 @@ def _of_environment(sight: Sight, namespace: Object | None) -> Iterator[Remark]:
         yield Remark(Verdict.DEGRADED, text, "Check `cluster` in the environment's file.")
     if sight.expected and deployed != sight.expected.version:
         text = f"release {deployed or 'nothing'} was deployed, and {sight.expected.version} is pinned"
-        yield Remark(Verdict.DEGRADED, text, deploy)
-    if sight.measured.trouble:
-        yield Remark(Verdict.UNKNOWN, f"no requests are measured: {sight.measured.trouble}", deploy)
-    yield from belongings.claims(sight)
+        yield Remark(Verdict.DEGRADED, text, _DEPLOY.format(sight.environment))
 
 
 def _services(sight: Sight) -> Iterator[ServiceCondition]:

@@ -113,7 +113,7 @@ def sight_of(view: View, objects: Mapping[str, Mapping[str, Object]], silence: s
         spec.name,
         view.namespace,
         clock.now(),
-        {**objects, "Namespace": namespace.result()},
+        {**objects, **namespace.result()},
         _expected(view, objects),
         view.trouble,
         silence,
@@ -139,12 +139,13 @@ def _digests(objects: Mapping[str, Mapping[str, Object]]) -> set[str]:
     return found
 
 
-def _namespace(view: View) -> dict[str, Object]:
+def _namespace(view: View) -> dict[str, dict[str, Object]]:
+    """Return the namespace by kind and name; no such kind where it cannot be read, for that is not to be without it."""
     try:
         found = view.api.get("Namespace", view.namespace)
     except StackwayError:
         return {}
-    return {view.namespace: found} if found else {}
+    return {"Namespace": {view.namespace: found} if found else {}}
 
 
 def _names(view: View, kind: str) -> frozenset[str] | None:

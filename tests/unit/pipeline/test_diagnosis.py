@@ -187,6 +187,14 @@ def test_trouble_of_the_whole_environment_is_told(
     assert found.verdict is verdict
 
 
+def test_namespace_that_cannot_be_read_is_unknown_and_what_runs_in_it_is_told() -> None:
+    seen = healthy()
+    del cast("dict[str, Any]", seen.objects)["Namespace"]
+    found = diagnose(seen)
+    assert (found.verdict, found.deployed) == (Verdict.UNKNOWN, "")
+    assert glance(found).verdict is Verdict.HEALTHY
+
+
 def revise(seen: Sight, name: str, revision: str, image: str = "", replicas: int = 2) -> Object:
     """Add another revision of the process, without pods."""
     (item,) = copy.deepcopy(own(seen, "Deployment"))
