@@ -20,7 +20,7 @@ OTHER = f"registry.example.org:5000/team/toolbox@sha256:{'1' * 64}"
 
 
 def pod(name: str, image: str, *, phase: str = "Running", **metadata: Any) -> dict[str, Any]:
-    state = {"running": {}} if phase == "Running" else {"waiting": {}}
+    state: dict[str, Any] = {"running": {}} if phase == "Running" else {"waiting": {}}
     return {
         "metadata": {"name": name, **metadata},
         "spec": {"containers": [{"name": "main", "image": image}]},
@@ -131,6 +131,31 @@ def test_bytes_go_in_and_come_out_as_they_are() -> None:
     head = json.loads(api.stream.given.partition(b"\n")[0])
     assert head["input"] == len(content)
     assert head["environment"]["OS_PASSWORD"] == "xyzzy"
+
+
+class Endless(Stream):
+    """A program that writes an error and does not end."""
+
+    def read_channel(self, channel: int) -> bytes:
+        return b"it asks for a password" if channel == 2 else b""
+
+
+def test_client_that_does_not_end_is_left_and_its_last_words_are_told() -> None:
+    api = Api()
+    api.stream = Endless()
+    with pytest.raises(FailedError, match="does not come to an end") as caught:
+        run_client(cast("Any", api), site(), ["token", "issue"], 0.0)
+    assert "it asks for a password" in caught.value.details
+    assert not api.stream.is_open()
+
+
+@pytest.mark.parametrize("secret", [None, {}, {"data": None}, {"data": {"admin": ""}}])
+def test_client_is_not_begun_without_a_password(secret: dict[str, Any] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = Api()
+    monkeypatch.setattr(api, "get", lambda *_: secret)
+    with pytest.raises(UnavailableError, match="no administrator's password"):
+        run_client(cast("Any", api), site(), ["token", "issue"], 1.0)
+    assert api.stream.given == b""
 
 
 def test_what_is_no_text_is_seen() -> None:
