@@ -25,6 +25,9 @@ _PRIVATE, _OPEN = 0o600, 0o644
 # A revision like 12345678e9 is a text for PyYAML, which leaves it bare, and a number for kubectl.
 _NUMERIC = re.compile(r"[-+]?(?:(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?|0o[0-7]+)", re.ASCII)
 
+# These end a line too; only between such quotes they are kept.
+_BREAKS = re.compile(r"[\x85\u2028\u2029]")
+
 
 class Secrecy(StrEnum):
     """What is written of Secrets."""
@@ -113,8 +116,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in value else "'" if _NUMERIC.fullmatch(value) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=_style(value))
+
+
+def _style(value: str) -> str | None:
+    if _BREAKS.search(value):
+        return '"'
+    return "|" if "\n" in value else "'" if _NUMERIC.fullmatch(value) else None
 
 
 _Dumper.add_representer(str, _text)

@@ -121,6 +121,11 @@ def test_text_that_others_would_read_as_something_else_is_quoted(text: str) -> N
     assert f"key: '{text}'" in to_yaml({**HEAD, "data": {"key": text}})
 
 
+@pytest.mark.parametrize("text", ["a\x85b", "a\u2028\n", "\x85", "a\r\nb", " \n a", "a \n", "\ta", "\ufeff", "\x00"])
+def test_odd_breaks_and_blanks_of_a_text_are_kept(text: str) -> None:
+    assert yaml.safe_load(to_yaml({**HEAD, "data": {"key": text, text: ""}}))["data"] == {"key": text, text: ""}
+
+
 def test_lines_of_a_text_are_lines_of_the_file() -> None:
     assert "  key: |\n    [DEFAULT]\n    debug = false\n" in to_yaml(
         {**HEAD, "data": {"key": "[DEFAULT]\ndebug = false\n"}}
