@@ -138,7 +138,7 @@ def test_trouble_of_the_cluster_ends_all_new_or_all_old(
 
 
 def failing_job(item: Object) -> None:
-    if item["kind"] == "Job":
+    if item["kind"] == "Job" and "-database-" in item["metadata"]["name"]:
         item["metadata"]["name"] += f"-{clock.now():%H%M%S}"
         item["spec"]["backoffLimit"] = 1
         container("Job", command=["/bin/false"])(item)
