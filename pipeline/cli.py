@@ -15,10 +15,11 @@ from pipeline.deploy_cli import DEPLOY
 from pipeline.env_cli import DOWN as ENV_DOWN
 from pipeline.env_cli import UP as ENV_UP
 from pipeline.render_cli import RENDER
-from pipeline.rollout_cli import FINALIZE, REPORT, RESUME, UPGRADE
+from pipeline.rollout_cli import FINALIZE, PAUSE, REPORT, RESUME
 from pipeline.status_cli import STATUS
 from pipeline.trace_cli import TRACE
 from pipeline.up_cli import DOWN, UP
+from pipeline.upgrade_cli import UPGRADE
 from releases.carry_cli import EXPORT, IMPORT, PUSH
 from releases.cli import BUNDLE, KEYGEN, SIGN, VERIFY
 from releases.env_cli import ENV
@@ -68,6 +69,7 @@ COMMANDS = (
     IMPORT,
     DEPLOY,
     UPGRADE,
+    PAUSE,
     RESUME,
     FINALIZE,
     REPORT,

@@ -21,9 +21,13 @@ from pipeline.condition import (
 )
 from pipeline.manifests.objects import ENVIRONMENT, RELEASE, REVISION
 from pipeline.measurements import Answers, quantity
+from pipeline.rollout.advance import Outcome
+from pipeline.rollout.standing import Standing
 from pipeline.sight import Key, Object, Sight, Wanted, digest_of, is_ours, key_of, labels_of, revision_of
+from pipeline.telling import duration
 
 GOOD = 0.99
+_RECENT_SECONDS = 86400.0
 _DEPLOY = "`release deploy {}` makes it so."
 
 
@@ -63,6 +67,27 @@ def _of_environment(sight: Sight, namespace: Object | None) -> Iterator[Remark]:
     if sight.measured.trouble:
         yield Remark(Verdict.UNKNOWN, f"no requests are measured: {sight.measured.trouble}", deploy)
     yield from belongings.claims(sight)
+    if sight.rollout:
+        yield from _of_rollout(sight.environment, sight.rollout, sight.at.timestamp())
+
+
+def _of_rollout(environment: str, found: Standing, now: float) -> Iterator[Remark]:
+    """Say where the last upgrade stands as long as it matters."""
+    since, name = f"{duration(now - found.at)} ago", f"the upgrade to {found.target}"
+    goes_on = f"`release resume {environment}` goes on; `release resume {environment} --back` takes it back."
+    if found.waits:
+        yield Remark(Verdict.HEALTHY, f"{name} is {found.waits}, {found.done} of {found.steps} steps done", goes_on)
+    elif found.outcome is None:
+        way = f"goes back: {found.why}" if found.is_back else f"is under way: {found.step}"
+        text = f"{name} {way}; {found.done} of {found.steps} steps done, the last line was written {since}"
+        yield Remark(Verdict.HEALTHY, text, f"If nobody runs it: {goes_on}")
+    elif found.outcome is Outcome.UPGRADED:
+        text = f"{name} is not final: {found.source} stays warm"
+        yield Remark(Verdict.HEALTHY, text, f"`release finalize {environment}` makes it final.")
+    elif found.outcome is Outcome.ROLLED_BACK and now - found.at < _RECENT_SECONDS:
+        yield Remark(
+            Verdict.HEALTHY, f"{name} went back {since}: {found.why}", f"`release report {environment}` says more."
+        )
 
 
 def _of_namespace(sight: Sight, namespace: Object) -> Iterator[Remark]:

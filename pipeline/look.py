@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Looks at an environment: its objects, figures and pin, as one sight. Changes nothing, decides nothing.
 
-Of Secrets and ConfigMaps only names are asked for; whoever looks needs no right to read them.
+Of Secrets and ConfigMaps only names are asked for, except an upgrade's own journal: whoever looks needs no right to read them.
 """
 
 import json
@@ -16,6 +16,8 @@ from pipeline.api import Api, Object
 from pipeline.manifests.objects import COMPONENT, MANAGED_BY, MANAGER, NAME
 from pipeline.manifests.site import services_of
 from pipeline.measurements import Measurements, Use, nothing, read_measurements, read_uses
+from pipeline.rollout.journal import Follower
+from pipeline.rollout.standing import Standing, standing
 from pipeline.sight import WATCHED, Expected, Sight, digest_of, expected_of, labels_of
 from pipeline.target import open_target
 from releases import records
@@ -41,6 +43,7 @@ class View:
     chain: Chain
     release: Release | None
     trouble: str
+    follower: Follower
 
     @property
     def namespace(self) -> str:
@@ -86,7 +89,7 @@ def open_view(session: Session, name: str) -> View:
             trouble = f"no release is pinned; `release promote VERSION {name}` pins one"
     except StackwayError as error:
         trouble = f"{error.brief}: {error.details.splitlines()[0] if error.details else error.resolution}"
-    return View(place, api, chain, release, trouble)
+    return View(place, api, chain, release, trouble, Follower(api, place.spec.cluster.namespace))
 
 
 def objects_now(view: View) -> dict[str, dict[str, Object]]:
@@ -106,6 +109,7 @@ def sight_of(view: View, objects: Mapping[str, Mapping[str, Object]], silence: s
         namespace = pool.submit(_namespace, view)
         measured = pool.submit(_measured, view, objects)
         uses = pool.submit(_uses, view)
+        rollout = pool.submit(_rollout, view)
         names = {kind: pool.submit(_names, view, kind) for kind in ("ConfigMap", "Secret")}
         known = {kind: found for kind, answer in names.items() if (found := answer.result()) is not None}
     spec = view.place.spec
@@ -120,6 +124,7 @@ def sight_of(view: View, objects: Mapping[str, Mapping[str, Object]], silence: s
         measured.result(),
         uses.result(),
         known,
+        rollout.result(),
     )
 
 
@@ -146,6 +151,15 @@ def _namespace(view: View) -> dict[str, dict[str, Object]]:
     except StackwayError:
         return {}
     return {"Namespace": {view.namespace: found} if found else {}}
+
+
+def _rollout(view: View) -> Standing | None:
+    """Return where the last upgrade stands; whoever may not read its journal does without."""
+    try:
+        book = view.follower.latest()
+    except StackwayError:
+        return None
+    return standing(book.number, book.plan, book.lines) if book else None
 
 
 def _names(view: View, kind: str) -> frozenset[str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 from buildkit.models import Service
 from pipeline.manifests.objects import COMPONENT, MANAGED_BY, MANAGER, NAME, REVISION
 from pipeline.measurements import Measurements, Use, nothing
+from pipeline.rollout.standing import Standing
 from releases.environment import Environment
 from releases.release import ReleaseContent
 
@@ -69,6 +70,7 @@ class Sight:
     measured: Measurements = field(default_factory=lambda: nothing("nobody has asked"))
     uses: Mapping[str, Use] = field(default_factory=dict)
     names: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rollout: Standing | None = None
 
     def all(self, kind: str) -> list[Object]:
         """Return the objects of a kind, in the order of their names."""

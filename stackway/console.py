@@ -236,6 +236,22 @@ class LiveReporter:
         return self._progress
 
 
+def choose(question: str, answers: Mapping[str, str]) -> str:
+    """Ask on the terminal until one of the answers is given, and return its key; nothing when there is nobody to ask."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ""
+    lines = [question, *(f"  {key}  {text}" for key, text in answers.items()), f"{'/'.join(answers)}? "]
+    try:
+        while True:
+            sys.stderr.write("\n".join(lines))
+            sys.stderr.flush()
+            line = sys.stdin.readline()
+            if not line or line.strip().lower() in answers:
+                return line.strip().lower()
+    except KeyboardInterrupt:
+        return ""
+
+
 def make_reporter(
     stream: TextIO | None = None, environment: Mapping[str, str] | None = None, *, quiet: bool = False
 ) -> Reporter:

@@ -203,6 +203,13 @@ def start(command: Command, log: Path) -> Daemon:
         return Daemon(_start(leashed, file), log)
 
 
+def leave(command: Command, log: Path) -> int:
+    """Start a program that goes on when this one has ended, its output to `log`; return its number. Raises UnavailableError."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        return _start(command, file).pid
+
+
 def end_group(pid: int, grace: float = _GRACE_SECONDS) -> None:
     """End the process group of `pid`: TERM, then KILL when it is still there after `grace` seconds."""
     deadline = clock.monotonic() + grace

@@ -9,10 +9,11 @@ that is not proved good within its limit is as bad as one that is proved bad.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import reduce
 from typing import Any
 
 from pipeline.rollout.doom import Doom
-from pipeline.rollout.plan import Kind, RolloutPlan, Step, Undo
+from pipeline.rollout.plan import TRAFFIC, Kind, RolloutPlan, Step, Undo
 from pipeline.rollout.sequential import Outlook
 
 
@@ -27,6 +28,7 @@ class Phase(StrEnum):
     """What a line of the record says of a step."""
 
     BEGUN = "begun"  # it may have been done, or a part of it
+    PAUSED = "paused"  # nobody goes on with it until somebody does
     RESUMED = "resumed"  # somebody else goes on with it; its limit runs anew
     DONE = "done"
     UNDOING = "undoing"
@@ -62,6 +64,8 @@ class Progress:
 
     direction: Direction = Direction.FORWARD
     begun: Mapping[int, float] = field(default_factory=dict)
+    resumed: frozenset[int] = frozenset()  # steps that were on when somebody went on with it
+    is_paused: bool = False
     done: frozenset[int] = frozenset()
     undoing: frozenset[int] = frozenset()
     undone: frozenset[int] = frozenset()
@@ -90,6 +94,7 @@ class Act(StrEnum):
 
     DO = "do"
     WAIT = "wait"
+    HOLD = "hold"  # wait for somebody to say how it goes on
     CLOSE = "close"  # the step is proved good
     TURN = "turn"
     UNDO = "undo"
@@ -109,29 +114,33 @@ class Decision:
 
 def progress(lines: Iterable[Line]) -> Progress:
     """Return how far the lines of a record have come."""
-    found = Progress()
-    for line in lines:
-        match line.phase:
-            case Phase.BEGUN:
-                found = replace(found, begun={**found.begun, line.step: line.at})
-            case Phase.RESUMED:
-                begun = {number: line.at for number in found.begun if number not in found.done}
-                found = replace(found, begun={**found.begun, **begun})
-            case Phase.DONE:
-                found = replace(found, done=found.done | {line.step})
-            case Phase.TURNED:
-                # An upgrade that has ended well can go back as long as it is not finalized.
-                found = replace(found, direction=Direction.BACK, why=line.why, outcome=None)
-            case Phase.UNDOING:
-                found = replace(found, undoing=found.undoing | {line.step})
-            case Phase.UNDONE:
-                found = replace(found, undone=found.undone | {line.step})
-            case Phase.ENDED:
-                back = found.direction is Direction.BACK
-                found = replace(found, outcome=Outcome.ROLLED_BACK if back else Outcome.UPGRADED)
-            case Phase.FINALIZED:
-                found = replace(found, outcome=Outcome.FINALIZED)
-    return found
+    return reduce(_after, lines, Progress())
+
+
+def _after(found: Progress, line: Line) -> Progress:
+    match line.phase:
+        case Phase.BEGUN:
+            return replace(found, begun={**found.begun, line.step: line.at})
+        case Phase.RESUMED:
+            begun = {number: line.at for number in found.begun if number not in found.done}
+            resumed = found.resumed | frozenset(begun)
+            return replace(found, begun={**found.begun, **begun}, resumed=resumed, is_paused=False)
+        case Phase.PAUSED:
+            return replace(found, is_paused=True)
+        case Phase.DONE:
+            return replace(found, done=found.done | {line.step})
+        case Phase.TURNED:
+            # An upgrade that has ended well can go back as long as it is not finalized.
+            return replace(found, direction=Direction.BACK, why=line.why, outcome=None, is_paused=False)
+        case Phase.UNDOING:
+            return replace(found, undoing=found.undoing | {line.step})
+        case Phase.UNDONE:
+            return replace(found, undone=found.undone | {line.step})
+        case Phase.ENDED:
+            back = found.direction is Direction.BACK
+            return replace(found, outcome=Outcome.ROLLED_BACK if back else Outcome.UPGRADED)
+        case Phase.FINALIZED:
+            return replace(found, outcome=Outcome.FINALIZED)
 
 
 def advance(plan: RolloutPlan, so_far: Progress, seen: Seen, now: float) -> Decision:
@@ -162,6 +171,9 @@ def _judge(step: Step, number: int, so_far: Progress, seen: Seen, limits: tuple[
         return Decision(Act.TURN, number, f"requests to the new revision fail: {seen.told}", "requests")
     if seen.disturbed > disturbance:
         return Decision(Act.TURN, number, f"the whole cloud is disturbed: {seen.told}", "disturbance")
+    if step.kind is Kind.HOLD:
+        is_on = number in so_far.resumed
+        return Decision(Act.CLOSE, number, "somebody goes on") if is_on else Decision(Act.HOLD, number, step.reason)
     left = so_far.begun[number] + step.seconds - now
     if step.kind is Kind.SOAK:
         return (
@@ -179,7 +191,7 @@ def _judge(step: Step, number: int, so_far: Progress, seen: Seen, limits: tuple[
 def way_back(plan: RolloutPlan, so_far: Progress) -> list[int]:
     """Return the steps to undo, in order: first what leads users to the new revision, then the rest, the last one first."""
     begun = [number for number in sorted(so_far.begun, reverse=True) if plan.steps[number].undo is Undo.REVERSIBLE]
-    traffic = [number for number in begun if plan.steps[number].kind is Kind.SHIFT]
+    traffic = [number for number in begun if plan.steps[number].kind in TRAFFIC]
     # Old processes that were stopped come back before new ones go: both want to be the one that there is, but users come first.
     return [
         *traffic,
@@ -204,9 +216,9 @@ def _back(plan: RolloutPlan, so_far: Progress, seen: Seen) -> Decision:
 def _may_go_back(plan: RolloutPlan, number: int, todo: Sequence[int]) -> bool:
     """Tell whether a step may be undone before the rest: users come first; what was stopped waits for the new one to go."""
     step = plan.steps[number]
-    if step.kind is Kind.SHIFT:
+    if step.kind in TRAFFIC:
         return number == todo[0]
-    if any(plan.steps[other].kind is Kind.SHIFT for other in todo):
+    if any(plan.steps[other].kind in TRAFFIC for other in todo):
         return False
     own = [plan.steps[other] for other in todo if other != number]
     return step.kind is not Kind.STOP or not any(

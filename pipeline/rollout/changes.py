@@ -6,10 +6,11 @@ from pipeline.api import Api
 from pipeline.manifests.workloads import workload_name
 from pipeline.readiness import State, readiness
 from pipeline.rollout.journal import Before, kept
-from pipeline.rollout.plan import Kind, Step, Undo
+from pipeline.rollout.plan import TRAFFIC, Kind, Step, Undo
 from pipeline.rollout.target import TRIAL, Target, on_trial, sized
 
 _DONE_BY_JOBS = {Kind.CHECK, Kind.BACKUP, Kind.EXPAND}
+_ASKED = {Kind.START, Kind.GROW, *TRAFFIC}
 
 
 class Changes:
@@ -30,7 +31,7 @@ class Changes:
             self._clear(step)
         for item in self._target.objects(step):
             self._api.apply(item)
-        if step.kind is Kind.START and self._target.is_asked(step):
+        if step.kind in {Kind.START, Kind.GROW} and self._target.is_asked(step):
             self._mark(step, on=True)
 
     def _clear(self, step: Step) -> None:
@@ -61,7 +62,7 @@ class Changes:
 
     def close(self, step: Step) -> None:
         """End what was done only to prove a step."""
-        if step.kind in {Kind.START, Kind.SHIFT} and self._target.is_asked(step):
+        if step.kind in _ASKED and self._target.is_asked(step):
             self._mark(step, on=False)
 
     def undo(self, step: Step, before: Before) -> None:

@@ -7,12 +7,13 @@ It decides nothing itself. Killed at any moment, another run reads the journal a
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from pipeline.api import Api, RefusedByClusterError
 from pipeline.rollout.advance import Act, Decision, Direction, Line, Outcome, Phase, Seen, advance, current
 from pipeline.rollout.changes import Changes
 from pipeline.rollout.doom import Doom
-from pipeline.rollout.journal import Before, Journal, befores
+from pipeline.rollout.journal import Before, FencedError, Journal, befores, latest
 from pipeline.rollout.observer import WATCHED, Observer
 from pipeline.rollout.plan import Step, Undo
 from pipeline.rollout.target import Target
@@ -21,9 +22,12 @@ from stackway import clock
 from stackway.console import Reporter
 from stackway.errors import UnavailableError
 
+_T = TypeVar("_T")
 _LOOK_SECONDS = 0.5
 # A cluster whose API is away for longer needs a person; `resume` goes on from the journal.
 _AWAY_SECONDS = 180.0
+# So soon a runner notices that somebody has paused the upgrade or goes on with it elsewhere.
+_FENCE_SECONDS = 2.0
 
 
 class Engine:
@@ -42,22 +46,34 @@ class Engine:
         self._refused: dict[int, Doom] = {}
         self._told = ""
         self._pause = look
+        self._fenced = 0.0
 
-    def run(self) -> Outcome:
-        """Go on until the upgrade has ended; return how.
+    def run(self) -> Outcome | None:
+        """Go on until the upgrade has ended; return how, or None when it waits for somebody to say how it goes on.
 
         Raises FencedError when somebody else goes on with it, and UnavailableError when the cluster is away for long.
         """
-        with self._watching:
-            if self._journal.lines and self._journal.progress.outcome is None:
-                self._bear(
-                    lambda: self._journal.append(Line(Phase.RESUMED, -1, self._now(), "somebody goes on with it"))
-                )
-            while (outcome := self._journal.progress.outcome) is None:
-                self._bear(self._go)
-            return outcome
+        try:
+            with self._watching:
+                return self._run()
+        except FencedError:
+            if not self._is_paused():
+                raise
+            return None
 
-    def _bear(self, work: Callable[[], None]) -> None:
+    def _run(self) -> Outcome | None:
+        if self._journal.lines and self._journal.progress.outcome is None:
+            self._bear(lambda: self._journal.append(Line(Phase.RESUMED, -1, self._now(), "somebody goes on with it")))
+        goes_on = True
+        while (outcome := self._journal.progress.outcome) is None and goes_on:
+            goes_on = self._bear(self._go)
+        return outcome
+
+    def _is_paused(self) -> bool:
+        found = latest(self._api, self._namespace)
+        return found is not None and found.number == self._journal.number and found.progress.is_paused
+
+    def _bear(self, work: Callable[[], _T]) -> _T:
         """Do something that may be done again while the cluster's API is away. Raises UnavailableError when that takes long."""
         deadline = clock.monotonic() + _AWAY_SECONDS
         while True:
@@ -69,16 +85,27 @@ class Engine:
                 self._reporter.task(self._plan.target, f"the cluster is away: {error.brief}")
                 clock.sleep(self._pause)
 
-    def _go(self) -> None:
-        """Go one step further: look, decide, write, do."""
+    def _go(self) -> bool:
+        """Go one step further: look, decide, write, do. Return whether there is more to do without somebody's word."""
         changes = self._watching.changes
         seen = self._look()
         decision = advance(self._plan, self._journal.progress, seen, self._now())
         self._tell(decision)
-        if decision.act is Act.WAIT:
-            self._watching.wait(changes, self._pause)
-        else:
-            self._carry_out(decision, seen.counts)
+        match decision.act:
+            case Act.HOLD:
+                return False
+            case Act.WAIT:
+                self._refuse_overtaken()
+                self._watching.wait(changes, self._pause)
+            case _:
+                self._carry_out(decision, seen.counts)
+        return True
+
+    def _refuse_overtaken(self) -> None:
+        """Raise FencedError when somebody has written to the journal; asked now and then, for waiting writes nothing."""
+        if clock.monotonic() - self._fenced > _FENCE_SECONDS:
+            self._fenced = clock.monotonic()
+            self._journal.refuse_overtaken()
 
     def _now(self) -> float:
         return clock.now().timestamp()

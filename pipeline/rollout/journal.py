@@ -53,11 +53,19 @@ class Journal:
 
     def append(self, line: Line, before: Before | None = None) -> None:
         """Write a line. Raises FencedError when somebody else has written one meanwhile."""
-        number = len(self.lines)
         rows = [{"kind": kind, "name": name, "object": item} for (kind, name), item in (before or {}).items()]
         texts = {"line.json": canonical_json(to_data(line)).decode(), "before.json": canonical_json(rows).decode()}
-        item = _map(self.namespace, self.number, f"rollout-{self.number}-{number:05}", {**texts, "runner": self.runner})
+        item = _map(self.namespace, self.number, self._name(len(self.lines)), {**texts, "runner": self.runner})
         _take(self, texts if self.api.create(item) else self._own(item["metadata"]["name"]))
+
+    def refuse_overtaken(self) -> None:
+        """Raise FencedError when somebody else has written the next line already."""
+        name = self._name(len(self.lines))
+        if self.api.get("ConfigMap", name, self.namespace):
+            self._own(name)
+
+    def _name(self, line: int) -> str:
+        return f"rollout-{self.number}-{line:05}"
 
     def _own(self, name: str) -> Mapping[str, str]:
         """Return a line that was made though its answer got lost. Raises FencedError when it is somebody else's."""
@@ -104,6 +112,23 @@ def latest(api: Api, namespace: str) -> Journal | None:
             resolution="Somebody has changed it. `release deploy` removes it and makes the pinned release whole without it.",
         ) from error
     return journal
+
+
+@dataclass
+class Follower:
+    """Reads the newest journal again and again, and what it holds only when there is more of it."""
+
+    api: Api = field(repr=False)
+    namespace: str
+    _known: frozenset[str] = frozenset()
+    _journal: Journal | None = None
+
+    def latest(self) -> Journal | None:
+        """Return the newest journal, None when there was never one. Raises UnavailableError when it is damaged."""
+        names = self.api.names("ConfigMap", self.namespace, ROLLOUT)
+        if names != self._known:
+            self._journal, self._known = latest(self.api, self.namespace), names
+        return self._journal
 
 
 def _take(journal: Journal, texts: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pipeline.readiness import Readiness, State, readiness
 from pipeline.rollout.advance import Seen
 from pipeline.rollout.doom import Doom, doom, own_pods
 from pipeline.rollout.evidence import Patience, Trial, observe, read_counts
-from pipeline.rollout.plan import Kind, RolloutPlan, Step
+from pipeline.rollout.plan import TRAFFIC, Kind, RolloutPlan, Step
 from pipeline.rollout.sequential import Outlook
 from pipeline.rollout.target import MONITORING, Target
 from pipeline.watching import Watching
@@ -47,9 +47,9 @@ class Observer:
             case Kind.STOP:
                 left = [pod for name, _ in step.old for pod in self._pods_of(name)]
                 return Seen(ready=not left, told=f"{len(left)} pods are still there")
-            case Kind.START | Kind.REPLACE:
+            case Kind.START | Kind.REPLACE | Kind.GROW:
                 return self._look_at_start(step)
-            case Kind.SHIFT:
+            case Kind.SHARE | Kind.SHIFT:
                 return self._look_at_shift(step, number)
             case _:
                 return self._look_at_all()
@@ -155,7 +155,7 @@ class Observer:
     def look_back(self, number: int) -> Seen:
         """Return whether the old revision serves again."""
         step = self._plan.steps[number]
-        if step.kind in {Kind.SHIFT, Kind.WATCH}:
+        if step.kind in {*TRAFFIC, Kind.WATCH}:
             return Seen(ready=True)
         if step.kind is Kind.START and self._plan.stops(step):
             # The old one waits until this one is gone: its own step, the next on the way back, brings it up again.

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.rollout.advance import Line, Phase, progress
 from pipeline.rollout.plan import RolloutPlan, Undo
 from pipeline.rollout.sequential import Evidence, band
+from pipeline.rollout.standing import waits
 from stackway.console import Table
 
 
@@ -93,11 +94,11 @@ def report(number: int, plan: RolloutPlan, lines: Sequence[Line]) -> RolloutRepo
         plan.source,
         plan.target,
         plan.digest,
-        str(plan.strategy),
+        str(plan.way.strategy),
         asdict(plan.rules),
         datetime.fromtimestamp(begin, UTC).isoformat(timespec="seconds"),
         round(ended - begin, 1),
-        str(so_far.outcome or "it has not ended"),
+        str(so_far.outcome or waits(plan, so_far) or "it has not ended"),
         turned.rule if turned else "",
         turned.why if turned else "",
         steps,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipeline.rollout.plan import Kind, RolloutPlan, read_plan
+from pipeline.rollout.plan import RolloutPlan, read_plan
 from stackway.errors import RefusedError, WrongInputError
 
 OLDEST = timedelta(hours=24)
@@ -19,11 +19,6 @@ class SavedPlan:
 
     plan: RolloutPlan
     at: datetime
-
-    @property
-    def soak(self) -> float:
-        """Seconds of watching at its end."""
-        return sum(step.seconds for step in self.plan.steps if step.kind is Kind.SOAK)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from buildkit.models import Service
 from pipeline.deployment import marked
-from pipeline.manifests.objects import Object, fit
+from pipeline.manifests.objects import REVISION, Object, fit
 from pipeline.manifests.render import BACKUP, CHECKS, Rendered
 from pipeline.manifests.site import Site
 from pipeline.manifests.workloads import Workload
@@ -68,10 +68,12 @@ class Target:
                 return [self._once(item) for item in self.stage(BACKUP)]
             case Kind.EXPAND:
                 return list(self.stage(f"{step.service} database"))
-            case Kind.START | Kind.REPLACE:
+            case Kind.START | Kind.REPLACE | Kind.GROW:
                 found = self.workload(step)
                 scaling = [] if found.addresses else found.scaling
                 return [sized(item, step.replicas) for item in self.placed([*found.workload, *scaling])]
+            case Kind.SHARE:
+                return [on_trial(of_both(item), step) for item in self.placed(self.workload(step).addresses)]
             case Kind.SHIFT:
                 found = self.workload(step)
                 return [*self.placed(found.scaling), *(on_trial(item, step) for item in self.placed(found.addresses))]
@@ -97,6 +99,12 @@ def sized(item: Object, replicas: int) -> Object:
     if item["kind"] not in {"Deployment", "StatefulSet"} or (item["kind"] == "StatefulSet" and not replicas):
         return item
     return {**item, "spec": {**item["spec"], "replicas": replicas}}
+
+
+def of_both(item: Object) -> Object:
+    """Return a Service that leads to the pods of both revisions, to each of them as often."""
+    selector = {key: value for key, value in item["spec"]["selector"].items() if key != REVISION}
+    return {**item, "spec": {**item["spec"], "selector": selector}}
 
 
 def on_trial(item: Object, step: Step) -> Object:

@@ -117,6 +117,13 @@ class FakeCluster:
 
     # Controllers
 
+    def heal(self) -> None:
+        """Have controllers look at all workloads again."""
+        with self._lock:
+            self._version += 1
+            for item in [item for key, item in self.objects.items() if key[0] in {"Deployment", "StatefulSet"}]:
+                self._control(item)
+
     def _control(self, item: Object) -> None:
         if item["kind"] in {"Deployment", "StatefulSet"}:
             self._make_pods(item)

@@ -20,7 +20,8 @@ from pipeline.manifests.site import Site, services_of
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import Journal, begin
-from pipeline.rollout.plan import Goal, Strategy, plan
+from pipeline.rollout.plan import Way
+from pipeline.rollout.planner import Goal, plan
 from pipeline.rollout.target import Target
 from stackway import clock
 from stackway.commands import build_parser, open_session
@@ -118,7 +119,7 @@ class Upgrades:
         live = deploy.live_objects(self.cloud.api, self.cloud.name)
         version = str(site.content.version)
         goal = Goal(self.cloud.name, version, "", rendered, site.services)
-        book = begin(self.cloud.api, self.cloud.name, plan(goal, source or version, live, Strategy.ROLLING, soak))
+        book = begin(self.cloud.api, self.cloud.name, plan(goal, source or version, live, Way(soak=soak)))
         target = Target(site, rendered)
         with Load(self.cloud.addresses, self.cloud.login[0], pause=0.2) as load:
             if during:

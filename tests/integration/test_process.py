@@ -255,6 +255,19 @@ def test_a_daemon_dies_with_the_program_that_started_it(tmp_path: Path, number: 
         parent.stop()
 
 
+LEAVER = """
+from pathlib import Path
+from stackway.process import Command, leave
+print(leave(Command(("sh", "-c", "sleep 1; echo done")), Path("logs/log")))
+"""
+
+
+def test_what_is_left_goes_on_when_the_program_that_left_it_has_ended(tmp_path: Path) -> None:
+    completed = run(Command((sys.executable, "-c", LEAVER), {"PYTHONPATH": str(ROOT)}, tmp_path))
+    assert completed.stdout.strip().isdigit()
+    assert eventually(lambda: (tmp_path / "logs/log").read_text() == "done\n")
+
+
 def test_a_result_tells_how_long_it_took() -> None:
     completed = run(shell("sleep 0.2"))
     assert 0.2 <= completed.seconds < 60

@@ -22,7 +22,7 @@ from pipeline.rollout.advance import (
     way_back,
 )
 from pipeline.rollout.doom import Doom
-from pipeline.rollout.plan import Kind, RolloutPlan, Step, Strategy, Undo, read_plan
+from pipeline.rollout.plan import Kind, RolloutPlan, Step, Undo, Way, read_plan
 from pipeline.rollout.sequential import Outlook
 
 NOW = 1_790_000_000.0
@@ -38,7 +38,7 @@ PLAN = RolloutPlan(
     "2025.1.0",
     "2026.1.0",
     "sha256:0",
-    Strategy.ROLLING,
+    Way(),
     (
         step(Kind.LAY, "", Undo.NOTHING),
         step(Kind.EXPAND, "", Undo.FORWARD),
@@ -46,6 +46,9 @@ PLAN = RolloutPlan(
         step(Kind.STOP, "periodic"),
         step(Kind.START, "periodic"),
         step(Kind.START),
+        step(Kind.SHARE),
+        step(Kind.HOLD, "", Undo.NOTHING),
+        step(Kind.GROW, undo=Undo.NOTHING),
         step(Kind.SHIFT),
         step(Kind.SOAK, "", seconds=20.0),
     ),
@@ -70,6 +73,7 @@ class World:
     new: set[str] = field(default_factory=set)
     old: set[str] = field(default_factory=lambda: {"conductor", "periodic", "api"})
     users: str = "old"
+    is_large: bool = False
     now: float = NOW
 
     def __post_init__(self) -> None:
@@ -82,7 +86,11 @@ class World:
                 return so_far.outcome
             decision = advance(PLAN, so_far, self.seen(), self.now)
             self.now += self.chance.uniform(0.1, 5)
-            if decision.act is not Act.WAIT:
+            if decision.act is Act.HOLD:
+                goes_on = self.chance.random() < 0.8
+                asked = Phase.RESUMED if goes_on else Phase.TURNED
+                self.lines.append(Line(asked, -1, self.now, "somebody said so"))
+            elif decision.act is not Act.WAIT:
                 self.write(decision)
             self.check()
         raise AssertionError(f"seed {self.seed}: no end after {len(self.lines)} lines")
@@ -103,7 +111,7 @@ class World:
     def write(self, decision: Decision) -> None:
         self.lines.append(Line(LINES[decision.act], decision.step, self.now, decision.reason, decision.rule))
         if self.chance.random() < 0.1:
-            self.lines.append(Line(Phase.RESUMED, -1, self.now))
+            self.lines.append(Line(self.chance.choice([Phase.PAUSED, Phase.RESUMED]), -1, self.now))
         if decision.step < 0:
             return
         changed = PLAN.steps[decision.step]
@@ -117,17 +125,22 @@ class World:
             (self.new.add if forward else self.new.discard)(changed.process)
         if changed.kind is Kind.STOP:
             (self.old.discard if forward else self.old.add)(changed.process)
+        if changed.kind is Kind.GROW:
+            self.is_large = True
+        if changed.kind is Kind.SHARE:
+            self.users = "both" if forward else "old"
         if changed.kind is Kind.SHIFT:
-            self.users = "new" if forward else "old"
+            self.users = "new" if forward else "both"
 
     def check(self) -> None:
         """What must hold at every moment: users are served by what is there and was proved."""
         so_far = progress(self.lines)
-        if self.users == "new":
+        if self.users == "old":
+            assert "api" in self.old
+        else:
             assert "api" in self.new
             assert 5 in so_far.done
-        else:
-            assert "api" in self.old
+        assert self.users != "new" or self.is_large
         assert {"api", "conductor"} <= self.old, "what is warm stays warm until it is final"
         assert "periodic" not in self.new & self.old, "there must not be two of it"
 
@@ -196,9 +209,24 @@ def test_step_is_judged_by_what_is_seen(seen: Seen, after: float, act: Act, rule
 
 
 def test_users_go_back_first_and_schemas_never() -> None:
-    lines = [*begun(7), Line(Phase.TURNED, 7, NOW, "5 % errors")]
+    lines = [*begun(10), Line(Phase.TURNED, 10, NOW, "5 % errors")]
     kinds = [PLAN.steps[number].kind for number in way_back(PLAN, progress(lines))]
-    assert kinds == [Kind.SHIFT, Kind.START, Kind.START, Kind.STOP, Kind.START]
+    assert kinds == [Kind.SHIFT, Kind.SHARE, Kind.START, Kind.START, Kind.STOP, Kind.START]
+
+
+def test_held_upgrade_waits_until_somebody_goes_on_and_no_earlier_word_counts() -> None:
+    lines = [*begun(6), Line(Phase.RESUMED, -1, NOW), Line(Phase.DONE, 6, NOW)]
+    assert advance(PLAN, progress(lines), Seen(), NOW).act is Act.DO
+    held = [*lines, Line(Phase.BEGUN, 7, NOW)]
+    assert advance(PLAN, progress(held), Seen(), NOW + 1_000_000).act is Act.HOLD
+    assert advance(PLAN, progress([*held, Line(Phase.RESUMED, -1, NOW)]), Seen(), NOW).act is Act.CLOSE
+
+
+def test_paused_upgrade_is_so_until_somebody_goes_on_or_takes_it_back() -> None:
+    paused = [*begun(5), Line(Phase.PAUSED, -1, NOW)]
+    assert progress(paused).is_paused
+    assert not progress([*paused, Line(Phase.RESUMED, -1, NOW)]).is_paused
+    assert not progress([*paused, Line(Phase.TURNED, -1, NOW, "no")]).is_paused
 
 
 def test_resumed_step_has_its_whole_time_again() -> None:
@@ -208,7 +236,7 @@ def test_resumed_step_has_its_whole_time_again() -> None:
 
 
 def test_upgrade_that_went_well_can_go_back_until_it_is_final() -> None:
-    lines = [*begun(7), Line(Phase.DONE, 7, NOW), Line(Phase.ENDED, -1, NOW)]
+    lines = [*begun(10), Line(Phase.DONE, 10, NOW), Line(Phase.ENDED, -1, NOW)]
     assert progress(lines).outcome is Outcome.UPGRADED
     turned = progress([*lines, Line(Phase.TURNED, -1, NOW, "somebody asked")])
     assert (turned.outcome, turned.direction) == (None, Direction.BACK)

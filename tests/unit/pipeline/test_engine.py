@@ -3,6 +3,9 @@
 """An upgrade carried out on a cluster in memory: it ends all-new or all-old, whatever breaks and whenever it is killed."""
 
 import copy
+import threading
+from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +19,8 @@ from pipeline.manifests.site import Site
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import DamagedError, FencedError, begin, latest, remove_damaged, unfinished
-from pipeline.rollout.plan import Goal, Kind, RolloutPlan, Rules, Step, Strategy, Undo, plan
+from pipeline.rollout.plan import Kind, RolloutPlan, Rules, Step, Undo, Way
+from pipeline.rollout.planner import Goal, plan
 from pipeline.rollout.records import new_workloads, old_workloads, stale
 from pipeline.rollout.target import TRIAL, Target
 from stackway.console import SilentReporter
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
     from pipeline.api import Api
 
 OLD, NEW = "2026.1.0", "2026.1.1"
+ROLLING = Way()
+SHARED = Way(share=0.25)
 CHANGED = {"services": {"glance": {"settings": {"debug": True}}}}
 
 
@@ -52,17 +58,17 @@ def new_objects() -> Rendered:
     return render_upgrade(wanted())
 
 
-def planned(cluster: FakeCluster, strategy: Strategy = Strategy.ROLLING) -> tuple[Target, RolloutPlan]:
+def planned(cluster: FakeCluster, way: Way = ROLLING) -> tuple[Target, RolloutPlan]:
     rendered = new_objects()
     goal = Goal("dev", NEW, "sha256:1", rendered, wanted().services)
-    return Target(wanted(), rendered), plan(goal, OLD, cluster.objects, strategy)
+    return Target(wanted(), rendered), plan(goal, OLD, cluster.objects, way)
 
 
-def run(cluster: FakeCluster) -> Outcome:
+def run(cluster: FakeCluster, way: Way = ROLLING) -> Outcome | None:
     """Begin an upgrade, or go on with the one that is there, and carry it out."""
     api = cast("Api", cluster)
     book = unfinished(api, "dev")
-    target, steps = planned(cluster)
+    target, steps = planned(cluster, way)
     return Engine(api, book or begin(api, "dev", steps), target, SilentReporter(), look=0.01).run()
 
 
@@ -77,6 +83,12 @@ def revisions(cluster: FakeCluster) -> set[str]:
         for (kind, name), item in cluster.objects.items()
         if kind == "Pod" and name.startswith("glance-api-")
     }
+
+
+def pods(cluster: FakeCluster) -> Counter[str]:
+    """Return how many pods each revision of the changed process has."""
+    found = [item for (kind, name), item in cluster.objects.items() if kind == "Pod" and name.startswith("glance-api-")]
+    return Counter(str(item["metadata"]["labels"][REVISION]) for item in found)
 
 
 def new_revision() -> str:
@@ -166,6 +178,62 @@ def test_upgrade_that_went_well_can_be_taken_back() -> None:
     assert plain(cluster) == before
 
 
+def test_share_of_the_users_is_held_until_somebody_goes_on() -> None:
+    cluster = fresh()
+    before = serving(cluster)
+    assert run(cluster, SHARED) is None
+    assert REVISION not in cluster.objects["Service", "glance-api"]["spec"]["selector"]
+    assert pods(cluster) == {before: 2, new_revision(): 1}
+    assert run(cluster) is Outcome.UPGRADED
+    assert serving(cluster) == new_revision()
+    assert pods(cluster) == {before: 2, new_revision(): 2}
+
+
+def test_held_share_can_be_taken_back() -> None:
+    cluster = fresh()
+    before = plain(cluster)
+    run(cluster, SHARED)
+    book = latest(cast("Api", cluster), "dev")
+    assert book
+    book.append(Line(Phase.TURNED, -1, 0.0, "somebody asked for it", "person"))
+    assert run(cluster) is Outcome.ROLLED_BACK
+    assert plain(cluster) == before
+
+
+def test_runner_that_is_killed_on_the_way_to_a_share_and_after_it_is_followed_by_one_that_ends_it() -> None:
+    whole = fresh()
+    run(whole, SHARED)
+    run(whole)
+    for deadly in range(1, whole.writes + 1, 2):
+        cluster = fresh(deadly=deadly)
+        outcome: Outcome | None = None
+        for _ in range(4):
+            with suppress(KilledError):
+                outcome = run(cluster, SHARED)
+            if outcome:
+                break
+        assert outcome is Outcome.UPGRADED, deadly
+        assert plain(cluster) == plain(whole), deadly
+
+
+def test_pause_stops_whoever_waits_and_anybody_goes_on() -> None:
+    cluster = fresh(failing={new_revision(): "never"})
+    api = cast("Api", cluster)
+
+    def pause() -> None:
+        book = latest(api, "dev")
+        assert book
+        book.append(Line(Phase.PAUSED, -1, 0.0, "somebody paused it"))
+
+    later = threading.Timer(0.5, pause)
+    later.start()
+    assert run(cluster) is None
+    later.join()
+    cluster.failing.clear()
+    cluster.heal()
+    assert run(cluster) is Outcome.UPGRADED
+
+
 def test_of_two_runners_one_is_told_that_the_other_goes_on() -> None:
     api = cast("Api", fresh())
     book = begin(api, "dev", planned(cast("FakeCluster", api))[1])
@@ -232,7 +300,7 @@ def test_process_whose_old_one_was_stopped_is_judged_alone() -> None:
     about = {"service": labels[NAME], "process": labels[COMPONENT], "revision": labels[REVISION], "pod": "gone"}
     cluster.counted = [{**about, "totalRequests": 70, "totalFailures": 0, "totalLogs": -300.0}]
     goal = Goal("dev", NEW, "sha256:1", rendered, there.services)
-    steps = plan(goal, OLD, cluster.objects, Strategy.ROLLING)
+    steps = plan(goal, OLD, cluster.objects, ROLLING)
     steps = replace(steps, steps=tuple(replace(step, seconds=5.0) for step in steps.steps))
     book = begin(cast("Api", cluster), "dev", steps)
     engine = Engine(cast("Api", cluster), book, Target(there, rendered), SilentReporter(), look=0.01)
@@ -246,7 +314,7 @@ def test_worker_of_which_no_api_hears_goes_back_though_it_is_ready() -> None:
     cluster = fresh(failing={conductor.revision: "idle"})
     before, api = plain(cluster), cast("Api", cluster)
     goal = Goal("dev", NEW, "sha256:1", rendered, there.services, Rules(silence=0.05))
-    book = begin(api, "dev", plan(goal, OLD, cluster.objects, Strategy.ROLLING))
+    book = begin(api, "dev", plan(goal, OLD, cluster.objects, ROLLING))
     assert Engine(api, book, Target(there, rendered), SilentReporter(), look=0.01).run() is Outcome.ROLLED_BACK
     assert plain(cluster) == before
     (turned,) = [line for line in book.lines if line.phase is Phase.TURNED]
@@ -271,7 +339,7 @@ def test_series_is_not_left_when_a_check_a_backup_or_a_schema_fails(stage: str, 
     cluster = FakeCluster({(item["kind"], item["metadata"]["name"]): item for item in copy.deepcopy(before)}, jobs=jobs)
     old, api = plain(cluster), cast("Api", cluster)
     goal = Goal("dev", "2026.1.0", "sha256:1", rendered, there.services)
-    book = begin(api, "dev", plan(goal, "2025.1.0", cluster.objects, Strategy.ROLLING))
+    book = begin(api, "dev", plan(goal, "2025.1.0", cluster.objects, ROLLING))
     assert Engine(api, book, Target(there, rendered), SilentReporter(), look=0.01).run() is Outcome.ROLLED_BACK
     assert plain(cluster) == old
     (turned,) = [line for line in book.lines if line.phase is Phase.TURNED]

@@ -6,10 +6,12 @@ import pytest
 
 from pipeline.manifests.objects import Object
 from pipeline.manifests.render import render, render_upgrade
-from pipeline.rollout.plan import Goal, Kind, RolloutPlan, Step, Strategy, Undo, ordered, plan, read_plan
+from pipeline.rollout.plan import Kind, RolloutPlan, Step, Strategy, Undo, Way, read_plan
+from pipeline.rollout.planner import Goal, ordered, plan
 from tests.fakes.sites import site
 
 Key = tuple[str, str]
+WATCHED = Way(soak=30.0)
 
 
 def live_of(version: str, **written: object) -> dict[Key, Object]:
@@ -17,10 +19,10 @@ def live_of(version: str, **written: object) -> dict[Key, Object]:
     return {(str(item["kind"]), str(item["metadata"]["name"])): item for item in found.objects}
 
 
-def planned(source: str, target: str, strategy: Strategy = Strategy.ROLLING, **written: object) -> RolloutPlan:
+def planned(source: str, target: str, way: Way = WATCHED, **written: object) -> RolloutPlan:
     wanted = site(target, **written)
     goal = Goal("dev", target, "sha256:0", render_upgrade(wanted), wanted.services)
-    return plan(goal, source, live_of(source), strategy, soak=30.0)
+    return plan(goal, source, live_of(source), way)
 
 
 def place(found: RolloutPlan, kind: Kind, service: str, process: str = "") -> int:
@@ -91,7 +93,7 @@ def test_what_must_be_alone_is_stopped_before_it_starts() -> None:
 
 
 def test_blue_green_starts_everything_before_users_move() -> None:
-    kinds = [step.kind for step in planned("2025.1.0", "2026.1.0", Strategy.BLUE_GREEN).steps]
+    kinds = [step.kind for step in planned("2025.1.0", "2026.1.0", Way(Strategy.BLUE_GREEN, 30.0)).steps]
     first = kinds.index(Kind.SHIFT)
     assert set(kinds[first:]) == {Kind.SHIFT, Kind.SOAK}
     assert Kind.START not in kinds[first:]
@@ -108,9 +110,9 @@ def test_only_schemas_cannot_go_back() -> None:
     assert {step.kind for step in found.steps if step.undo is Undo.FORWARD} == {Kind.EXPAND}
 
 
-@pytest.mark.parametrize("strategy", list(Strategy))
-def test_plan_can_be_written_and_read(strategy: Strategy) -> None:
-    found = planned("2025.1.0", "2026.1.0", strategy)
+@pytest.mark.parametrize("way", [WATCHED, Way(Strategy.BLUE_GREEN), Way(share=0.25)])
+def test_plan_can_be_written_and_read(way: Way) -> None:
+    found = planned("2025.1.0", "2026.1.0", way)
     assert read_plan(found.to_dict()) == found
 
 
@@ -119,7 +121,7 @@ def test_new_revision_gets_as_many_pods_as_the_old_one_has() -> None:
     (name,) = [name for kind, name in live if kind == "Deployment" and name.startswith("keystone-api-")]
     live["Deployment", name]["spec"]["replicas"] = 5
     wanted = site("2026.1.0")
-    found = plan(Goal("dev", "2026.1.0", "", render(wanted), wanted.services), "2025.1.0", live, Strategy.ROLLING)
+    found = plan(Goal("dev", "2026.1.0", "", render(wanted), wanted.services), "2025.1.0", live, Way())
     step: Step = found.steps[place(found, Kind.START, "keystone", "api")]
     assert (step.replicas, step.old) == (5, ((name, 5),))
 
@@ -129,3 +131,53 @@ def test_order_of_services_survives_a_circle() -> None:
     circle = services["keystone"].upgrade.model_copy(update={"after": ("nova",)})
     services["keystone"] = services["keystone"].model_copy(update={"upgrade": circle})
     assert sorted(item.name for item in ordered(services)) == sorted(services)
+
+
+def test_share_holds_before_all_users_move_and_no_pod_is_there_without_need() -> None:
+    found = planned("2025.1.0", "2026.1.0", Way(share=0.25, soak=10.0))
+    kinds = [step.kind for step in found.steps]
+    hold = kinds.index(Kind.HOLD)
+    assert kinds.count(Kind.HOLD) == 1
+    assert kinds[hold - 1] is kinds[-1] is Kind.SOAK
+    assert Kind.SHARE not in kinds[hold:]
+    shares = {(step.service, step.process): step for step in found.steps if step.kind is Kind.SHARE}
+    assert ("keystone", "api") in shares
+    for key, step in shares.items():
+        own = {item.kind: item for item in found.steps if (item.service, item.process) == key}
+        assert own[Kind.START].replicas == step.replicas == 1
+        assert own[Kind.GROW].replicas == own[Kind.SHIFT].replicas == 2
+        assert place(found, Kind.START, *key) < place(found, Kind.SHARE, *key) < hold
+        assert hold < place(found, Kind.GROW, *key) < place(found, Kind.SHIFT, *key)
+    assert "33%" in shares["keystone", "api"].reason
+
+
+@pytest.mark.parametrize("way", [Way(), Way(Strategy.BLUE_GREEN), Way(share=0.25), Way(Strategy.BLUE_GREEN, share=0.5)])
+def test_users_of_what_was_stopped_wait_for_nothing_else(way: Way) -> None:
+    settings = {"prometheus": {"settings": {"scrape_seconds": 20}}, "glance": {"settings": {"debug": True}}}
+    found = planned("2026.1.0", "2026.1.1", way, services=settings)
+    stopped = [number for number, step in enumerate(found.steps) if step.kind is Kind.STOP]
+    assert stopped
+    for number in stopped:
+        assert [step.kind for step in found.steps[number : number + 3]] == [Kind.STOP, Kind.START, Kind.SHIFT]
+
+
+@pytest.mark.parametrize(("share", "pods"), [(0.01, 1), (0.25, 1), (0.5, 3), (0.75, 3)])
+def test_share_is_one_of_pods(share: float, pods: int) -> None:
+    live = live_of("2026.1.0")
+    for (kind, name), item in live.items():
+        if kind == "Deployment" and name.startswith("glance-api-"):
+            item["spec"]["replicas"] = 3
+    wanted = site("2026.1.1", services={"glance": {"settings": {"debug": True}}})
+    goal = Goal("dev", "2026.1.1", "sha256:0", render_upgrade(wanted), wanted.services)
+    found = plan(goal, "2026.1.0", live, Way(share=share))
+    (start,) = [step for step in found.steps if step.kind is Kind.START]
+    assert start.replicas == pods
+    assert any(step.kind is Kind.GROW for step in found.steps) is (pods < 3)
+
+
+def test_share_of_what_takes_no_requests_is_none() -> None:
+    found = planned(
+        "2026.1.0", "2026.1.1", Way(share=0.25), services={"prometheus": {"settings": {"scrape_seconds": 20}}}
+    )
+    assert found.steps
+    assert Kind.HOLD not in {step.kind for step in found.steps}

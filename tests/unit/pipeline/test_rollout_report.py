@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pipeline.rollout.advance import Line, Phase
-from pipeline.rollout.plan import Kind, RolloutPlan, Step, Strategy, Undo
+from pipeline.rollout.plan import Kind, RolloutPlan, Step, Undo, Way
 from pipeline.rollout.report import RolloutReport, report
 from pipeline.rollout_page import bars, rollout_page
 
@@ -24,7 +24,7 @@ PLAN = RolloutPlan(
     "2025.1.0",
     "2026.1.0",
     "sha256:1",
-    Strategy.ROLLING,
+    Way(),
     (step(Kind.EXPAND, Undo.FORWARD), step(Kind.START), step(Kind.SHIFT)),
     (),
 )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.manifests.render import render, render_upgrade
-from pipeline.rollout.plan import Goal, RolloutPlan, Strategy, plan
+from pipeline.rollout.plan import RolloutPlan, Strategy, Way
+from pipeline.rollout.planner import Goal, plan
 from pipeline.rollout.saved import OLDEST, SavedPlan, read_saved, refuse_outdated
 from stackway.errors import RefusedError, WrongInputError
 from tests.fakes.sites import site
@@ -24,14 +25,14 @@ def planned(**written: Any) -> RolloutPlan:
     wanted = site("2026.1.0", **written)
     goal = Goal("dev", "2026.1.0", "sha256:1", render_upgrade(wanted), wanted.services)
     live = {(item["kind"], item["metadata"]["name"]): item for item in render(site("2025.1.0")).objects}
-    return plan(goal, "2025.1.0", live, Strategy.BLUE_GREEN, soak=12.0)
+    return plan(goal, "2025.1.0", live, Way(Strategy.BLUE_GREEN, 12.0))
 
 
 def test_saved_plan_is_read_as_it_was() -> None:
     saved = SavedPlan(planned(), NOW)
     read = read_saved(json.loads(json.dumps(saved.to_dict())), "plan.json")
     assert read == saved
-    assert read.soak == 12.0
+    assert read.plan.way.soak == 12.0
     refuse_outdated(read, planned(), NOW + OLDEST)
 
 
@@ -62,7 +63,7 @@ def test_what_is_no_saved_plan_is_refused_with_the_way_to_one(spoil: Any) -> Non
         (planned(), NOW - OLDEST - timedelta(seconds=1), "more than 24 hours ago"),
         (planned(), NOW + timedelta(minutes=1), "a clock is wrong"),
         (replace(planned(), digest="sha256:2"), NOW, "digest: sha256:1 was saved, now it is sha256:2"),
-        (replace(planned(), strategy=Strategy.ROLLING), NOW, "strategy: "),
+        (replace(planned(), way=Way(soak=12.0)), NOW, "way: "),
         (replace(planned(), steps=planned().steps[:-1]), NOW, "step soak: it was saved"),
         (replace(planned(), steps=planned().steps[::-1]), NOW, "another order"),
     ],

@@ -20,6 +20,7 @@ from stackway.console import (
     Reporter,
     SilentReporter,
     Table,
+    choose,
     make_reporter,
     printable,
 )
@@ -233,3 +234,23 @@ def test_the_reporter_fits_where_it_goes(*, is_terminal: bool, environment: Mapp
     stream = Terminal() if is_terminal else io.StringIO()
     assert type(make_reporter(stream, environment)) is kind
     assert type(make_reporter(stream, environment, quiet=True)) is SilentReporter
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [("p\n", "p"), ("what?\n B \n", "b"), ("", ""), ("x\n", "")],
+    ids=["at once", "later", "end", "never"],
+)
+def test_question_is_asked_until_it_is_answered(monkeypatch: pytest.MonkeyPatch, typed: str, answer: str) -> None:
+    terminal, keys = Terminal(), Terminal(typed)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdin", keys)
+    assert choose("Go on?", {"p": "pause", "b": "back"}) == answer
+    assert "  b  back" in terminal.seen
+
+
+def test_nobody_is_asked_where_nobody_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("p\n"))
+    assert (choose("Go on?", {"p": "pause"}), terminal.seen) == ("", "")
