@@ -82,7 +82,7 @@ def _of_rollout(environment: str, found: Standing, now: float) -> Iterator[Remar
         text = f"{name} {way}; {found.done} of {found.steps} steps done, the last line was written {since}"
         yield Remark(Verdict.HEALTHY, text, f"If nobody runs it: {goes_on}")
     elif found.outcome is Outcome.UPGRADED:
-        text = f"{name} is not final: {found.source} stays warm"
+        text = f"{name} is not final: the revision before it stays warm"
         yield Remark(Verdict.HEALTHY, text, f"`release finalize {environment}` makes it final.")
     elif found.outcome is Outcome.ROLLED_BACK and now - found.at < _RECENT_SECONDS:
         yield Remark(
@@ -248,7 +248,9 @@ def _of_pods(
         elif ready < least:
             yield Remark(Verdict.DEGRADED, f"{ready} of {max(told, least)} pods are ready")
         yield from _of_scaling(scaling, ready)
-        if wanted.scaled and scaling is None:
+        # An upgrade takes autoscalers away until users have the new revision.
+        is_upgraded = sight.rollout is not None and sight.rollout.outcome is None
+        if wanted.scaled and scaling is None and not is_upgraded:
             yield Remark(Verdict.DEGRADED, "its autoscaler is missing", deploy)
     for item in revisions:
         yield from _ailments(sight, item)

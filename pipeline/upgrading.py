@@ -44,6 +44,7 @@ def carry_on(session: "Session", api: "Api", target: "Target", book: "Journal") 
     from pipeline.rollout.advance import Outcome
     from pipeline.rollout.records import new_workloads
     from pipeline.rollout.report import report
+    from pipeline.rollout.standing import waits
     from stackway import clock
 
     started = clock.monotonic()
@@ -52,7 +53,7 @@ def carry_on(session: "Session", api: "Api", target: "Target", book: "Journal") 
     plan, so_far = book.plan, book.progress
     found = report(book.number, plan, book.lines)
     if outcome is None:
-        session.show(found.to_dict(), _waiting(plan, found))
+        session.show(found.to_dict(), _told(plan, waits(plan, so_far)))
         return ExitCode.DONE
     value = found.to_dict()
     observe(session, found, healthy=outcome is Outcome.UPGRADED)
@@ -67,13 +68,19 @@ def carry_on(session: "Session", api: "Api", target: "Target", book: "Journal") 
     mend_records(session, api, target, plan, new_workloads)
     _pin_back(session, plan, so_far.why)
     told = f"{plan.environment} is back on {plan.source} after {seconds} s: {so_far.why}"
+    if plan.source == plan.target:
+        told += f"\nThe environment's file still asks for what went back; `release upgrade {plan.environment}` tries it again"
     session.show(value, told)
     return ExitCode.ROLLED_BACK
 
 
-def _waiting(plan: "RolloutPlan", found: "RolloutReport") -> str:
+def _told(plan: "RolloutPlan", how: str) -> str:
+    """Return what is said of an upgrade that has not ended and is left alone here."""
+    way = f"{plan.environment}: {plan.source} to {plan.target}"
+    if not how:
+        return f"{way} goes on in the background; `release status {plan.environment} --watch` shows it"
     return (
-        f"{plan.environment}: {plan.source} to {plan.target} is {found.outcome}; nobody watches it now\n"
+        f"{way} is {how}; nobody watches it now\n"
         f"  release resume {plan.environment}          goes on\n"
         f"  release resume {plan.environment} --back   takes it back"
     )
@@ -170,7 +177,7 @@ def _pin_back(session: "Session", plan: "RolloutPlan", why: str) -> None:
     from stackway.commands import build_parser
 
     pin = open_desk(session, plan.environment).chain.pin
-    if pin is None or pin.digest != plan.digest:
+    if pin is None or pin.digest != plan.digest or plan.source == plan.target:
         return
     reason = " ".join(f"upgrade to {plan.target} went back: {why}".split())[:200]
     words = ["rollback", plan.environment, "--to", plan.source, "--reason", reason]

@@ -114,8 +114,11 @@ class Engine:
         name = self._plan.steps[decision.step].name if decision.step >= 0 else self._plan.target
         text = f"{decision.act}: {decision.reason}"
         if (told := f"{name} {text}") != self._told:
-            self._reporter.task(name, text)
             self._told = told
+            if decision.act in {Act.CLOSE, Act.CLOSE_UNDO, Act.TURN}:
+                self._reporter.finish(name, decision.reason, good=decision.act is not Act.TURN)
+            else:
+                self._reporter.task(name, text)
 
     def _carry_out(self, decision: Decision, counts: Mapping[str, int]) -> None:
         number, now, why = decision.step, self._now(), decision.reason

@@ -59,17 +59,18 @@ def test_report_of_an_upgrade_says_what_decided(upgrades: Upgrades) -> None:
 
 
 def test_change_of_the_environments_file_reaches_one_service_and_goes_on_record(cloud: Cloud) -> None:
-    """By the commands that an operator types: save, look, carry out, make final."""
+    """By the commands that an operator types: save, look, carry out with a share of the users, go on, make final."""
     path = REPOSITORY / ".stackway/environments" / f"{cloud.name}.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     data.setdefault("services", {})["placement"] = {"settings": {"debug": True}}
     path.write_text(yaml.safe_dump(data), encoding="utf-8")
     plan = path.with_suffix(".plan.json")
-    changes_pending = run_release("upgrade", cloud.name, "--soak", "2", "--save", str(plan), check=False)
+    changes_pending = run_release("upgrade", cloud.name, "--soak", "2", "--to", "25%", "--save", str(plan), check=False)
     assert changes_pending.code == ExitCode.CHANGES_PENDING
     assert {step["service"] for step in json.loads(plan.read_text())["steps"]} == {"", "placement"}
-    found = release("upgrade", cloud.name, "--plan", str(plan))
-    assert found["outcome"] == "upgraded"
+    assert release("upgrade", cloud.name, "--plan", str(plan))["outcome"] == "held"
+    assert "is held" in str(release("status", cloud.name)["remarks"])
+    assert release("resume", cloud.name)["outcome"] == "upgraded"
     last = release("history", cloud.name)[-1]
     assert (last["kind"], last["observation"]["healthy"]) == ("observation", True)
     again = run_release("upgrade", cloud.name, "--plan", str(plan), check=False)

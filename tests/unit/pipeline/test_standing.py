@@ -38,7 +38,7 @@ def told(found: Standing) -> list[str]:
         (lines(2), "held", "2026.1.1 is held, 2 of 4 steps done `release resume dev` goes on"),
         (lines(2, Phase.RESUMED), "", "is under way: nova api hold"),
         (lines(2, Phase.TURNED), "", "goes back: 5 % fail; 0 of 3 steps done"),
-        (lines(3, Phase.ENDED), "", "is not final: 2026.1.0 stays warm `release finalize dev`"),
+        (lines(3, Phase.ENDED), "", "is not final: the revision before it stays warm `release finalize dev`"),
         (lines(3, Phase.TURNED, Phase.ENDED), "", "went back 1m30s ago: 5 % fail `release report dev`"),
     ],
 )
@@ -53,6 +53,15 @@ def test_upgrade_that_is_final_or_went_back_long_ago_is_not_told() -> None:
     final = standing(3, PLAN, lines(3, Phase.ENDED, Phase.FINALIZED))
     assert (final.outcome, told(final)) == (Outcome.FINALIZED, [])
     assert told(replace(standing(3, PLAN, lines(3, Phase.TURNED, Phase.ENDED)), at=AT - 86400)) == []
+
+
+def test_autoscaler_that_an_upgrade_took_away_is_not_missed_while_it_is_under_way() -> None:
+    sight = healthy()
+    bare = replace(sight, objects={**sight.objects, "HorizontalPodAutoscaler": {}})
+    during = diagnose(replace(bare, rollout=standing(3, PLAN, lines(2))))
+    after = diagnose(replace(bare, rollout=standing(3, PLAN, lines(3, Phase.ENDED))))
+    assert "autoscaler" not in str(during.services)
+    assert "its autoscaler is missing" in str(after.services)
 
 
 def test_environment_with_an_upgrade_under_way_is_as_healthy_as_it_is() -> None:
