@@ -71,6 +71,14 @@ def faults(session: nox.Session) -> None:
     session.run("pytest", "tests/faults", *session.posargs)
 
 
+@nox.session(default=False)
+def schemas(session: nox.Session) -> None:
+    """Rehearse that the old series' code works on the schemas that the new one has expanded, service by service"""
+    install(session, "tests")
+    session.run("release", "build")
+    session.run("pytest", "tests/schemas", *session.posargs)
+
+
 @nox.session
 def unit(session: nox.Session) -> None:
     """Run the tests that need no process, no network and no root"""
