@@ -77,13 +77,12 @@ class Catalog:
         Raises WrongInputError for a word that names nothing.
         """
         pool = self.members(series) if series else [self.services[key].spec for key in sorted(self.services)]
-        chosen: dict[str, Service] = {}
-        for word in words:
-            found = [service for service in pool if word in {service.name, service.image}]
-            if not found:
-                raise _unknown("image", word, [service.image for service in pool] + [service.name for service in pool])
-            chosen |= {service.image: service for service in found}
-        return [service for service in pool if service.image in chosen] if chosen else pool
+        chosen = dict.fromkeys(words)
+        known = dict.fromkeys([service.image for service in pool] + [service.name for service in pool])
+        for word in chosen:
+            if word not in known:
+                raise _unknown("image", word, list(known))
+        return [item for item in pool if item.name in chosen or item.image in chosen] if chosen else pool
 
 
 def _unknown(kind: str, word: str, known: list[str]) -> WrongInputError:

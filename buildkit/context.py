@@ -71,13 +71,18 @@ class ImageSources:
     example: Mapping[str, Any]
 
 
-def make_context(sources: ImageSources, tools: Toolset) -> BuildContext:
-    """Return the context of one image. Raises WrongInputError for a template that cannot be rendered."""
-    service, locks, templates = sources.service, sources.locks, sources.templates
+def make_recipe(service: Service, base: Base, locks: ImageLocks) -> Recipe:
+    """Return what the Dockerfile of one image depends on."""
     counts = PackageCounts(
         len(locks.base.os.packages), len(locks.base.interpreter.packages), len(locks.system.packages)
     )
-    recipe = Recipe(service, sources.base, counts, arrange(service.name, locks.python, locks.layers))
+    return Recipe(service, base, counts, arrange(service.name, locks.python, locks.layers))
+
+
+def make_context(sources: ImageSources, tools: Toolset) -> BuildContext:
+    """Return the context of one image. Raises WrongInputError for a template that cannot be rendered."""
+    service, locks, templates = sources.service, sources.locks, sources.templates
+    recipe = make_recipe(service, sources.base, locks)
     context = BuildContext(
         service,
         sources.base,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from buildkit.catalog import Catalog
 from buildkit.checkout import Checkout
-from buildkit.context import BuildContext, ImageSources, Toolset, make_context
+from buildkit.context import BuildContext, ImageSources, Toolset, make_context, make_recipe
+from buildkit.dockerfile import render_dockerfile, slug
 from buildkit.lockfiles import load_locks
 from buildkit.models import Override, Service
 from buildkit.plan import BuildPlan, BuildRecord, Known, plan_build
@@ -125,11 +126,24 @@ def check_specs(checkout: Checkout, services: Sequence[Service]) -> list[str]:
 
 
 def render_all(catalog: Catalog, services: Sequence[Service], templates: Path | None = None) -> dict[str, str]:
-    """Return file name → text of all that is rendered for the images: Dockerfiles, files, checks, example configuration."""
+    """Return file name → text of all that is rendered for the images: Dockerfiles, files, checks, example configuration.
+
+    Raises WrongInputError for locks that do not match or templates that cannot be rendered.
+    """
     texts = {}
     for context in make_contexts(catalog, services, toolset(), templates).values():
         texts[f"{context.slug}/Dockerfile"] = context.dockerfile
         texts[f"{context.slug}/smoke/check.sh"] = context.smoke
         texts |= {f"{context.slug}/image{path}": text for path, (text, _) in context.files.items()}
         texts |= {f"{context.slug}/deployment{path}": text for path, text in context.smoke_files.items()}
+    return texts
+
+
+def render_dockerfiles(catalog: Catalog, services: Sequence[Service], templates: Path | None = None) -> dict[str, str]:
+    """Return file name → text of the Dockerfiles alone: no other template is rendered for them. Raises as `render_all`."""
+    locks, library = load_locks(catalog, services), load_templates(catalog, templates)
+    texts = {}
+    for service in services:
+        recipe = make_recipe(service, catalog.base_of(service), locks[service.image])
+        texts[f"{slug(service)}/Dockerfile"] = render_dockerfile(recipe, library.of(service.name))
     return texts

@@ -139,13 +139,12 @@ def _configure_render(parser: argparse.ArgumentParser) -> None:
 
 
 def _render(session: Session) -> ExitCode:
-    from buildkit.prepare import render_all
+    from buildkit.prepare import render_all, render_dockerfiles
     from buildkit.sources import write_texts
 
     checkout = open_checkout(session)
-    texts = render_all(checkout.catalog, select(session, checkout), checkout.state / "templates")
-    if session.arguments.dockerfiles:
-        texts = {name: text for name, text in texts.items() if name.endswith("/Dockerfile")}
+    render = render_dockerfiles if session.arguments.dockerfiles else render_all
+    texts = render(checkout.catalog, select(session, checkout), checkout.state / "templates")
     if session.arguments.to:
         write_texts(Path(session.arguments.to), texts)
         session.show(sorted(texts), f"{len(texts)} files written to {session.arguments.to}")

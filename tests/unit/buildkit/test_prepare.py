@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from buildkit.plan import ActionKind, BuildRecord
-from buildkit.prepare import check_specs, find_damage, load_records, prepare, render_all
+from buildkit.prepare import check_specs, find_damage, load_records, prepare, render_all, render_dockerfiles
 from buildkit.store import Store
 from stackway import clock
 from stackway.errors import Position, WrongInputError
@@ -223,3 +223,25 @@ def test_everything_rendered_lies_below_its_image(checkout: FakeCheckout) -> Non
     ]
     assert texts["keystone-2026.1/deployment/etc/keystone/keystone.conf"] == "[DEFAULT]\ndebug = false\n"
     assert json.dumps(texts) == json.dumps(render_all(catalog, catalog.select([KEYSTONE, MEMCACHED])))
+
+
+def test_dockerfiles_alone_are_those_of_everything_rendered(checkout: FakeCheckout) -> None:
+    catalog = checkout.catalog()
+    services = catalog.select([])
+    everything = render_all(catalog, services)
+    expected = {name: text for name, text in everything.items() if name.endswith("/Dockerfile")}
+    assert render_dockerfiles(catalog, services) == expected
+    assert len(expected) == len(services)
+
+
+def test_dockerfiles_alone_need_no_other_template(checkout: FakeCheckout) -> None:
+    checkout.write("images/keystone/templates/keystone.conf.j2", "{{ nowhere.y }}\n")
+    catalog = checkout.catalog()
+    assert sorted(render_dockerfiles(catalog, catalog.select([KEYSTONE]))) == ["keystone-2026.1/Dockerfile"]
+
+
+def test_dockerfiles_alone_are_refused_for_locks_that_do_not_match(checkout: FakeCheckout) -> None:
+    checkout.change(SPEC, version="29.0.3")
+    catalog = checkout.catalog()
+    with pytest.raises(WrongInputError, match="the locks do not match the specs"):
+        render_dockerfiles(catalog, catalog.select([KEYSTONE]))
