@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from buildkit.merge import merge
+from buildkit.merge import Layers
 from buildkit.models import Base, Series, Service
 from stackway.documents import Document, load_document, parse_model
 from stackway.errors import Problem, WrongInputError
@@ -128,6 +128,7 @@ class _Reader:
         self.layers = [root / FOLDER, *([root / OVERLAYS / overlay] if overlay else [])]
         self.problems: list[Problem] = []
         self._documents: dict[Path, Document] = {}
+        self._lowest: dict[Path, Layers] = {}
 
     def named(self, folder: str, model: type[Model]) -> dict[str, Resolved[Model]]:
         """Return the specs in one file each, keyed by file name."""
@@ -160,12 +161,22 @@ class _Reader:
     def _resolve(self, model: type[Model], files: list[Path]) -> Resolved[Model] | None:
         present = [path for path in files if path.exists()]
         try:
-            document = merge([self._load(path) for path in present])
+            document = self._merge(present)
             name = document.places[()].file
             return Resolved(parse_model(model, document, f"{name} cannot be used"), document, present[0].parent)
         except WrongInputError as error:
             self.problems += error.problems or [Problem(f"{error.brief}: {error.details}")]
             return None
+
+    def _merge(self, paths: list[Path]) -> Document:
+        """Return the files as one document; what all series of a service share is merged once."""
+        documents = [self._load(path) for path in paths]
+        if paths[0] not in self._lowest:
+            self._lowest[paths[0]] = Layers().under(documents[0])
+        layers = self._lowest[paths[0]]
+        for document in documents[1:]:
+            layers = layers.under(document)
+        return layers.merged()
 
     def _load(self, path: Path) -> Document:
         """Return a file's document; what all series of a service share is read once."""

@@ -6,28 +6,47 @@ Mappings merge key by key, everything else is replaced. `key+: [...]` appends to
 `key-: [...]` takes away from it, and `key: null` removes the key.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from stackway.documents import Document, KeyPath
 from stackway.errors import Position, Problem, WrongInputError
 
 
+@dataclass(frozen=True)
+class Layers:
+    """What some documents give together. It never changes, so several documents may be laid over the same layers."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[KeyPath, Position] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+    def under(self, document: Document) -> "Layers":
+        """Return these layers with `document` over them."""
+        merger = _Merger({**self.places})
+        merger.places.setdefault((), document.places[()])
+        data = merger.mapping(self.data, document, document.data, ())
+        return Layers(data, merger.places, (*self.problems, *merger.problems))
+
+    def merged(self) -> Document:
+        """Return them as one document. Raises WrongInputError for an amendment that fits nothing."""
+        if self.problems:
+            raise WrongInputError.from_problems("the files cannot be merged", self.problems)
+        return Document(self.data, self.places)
+
+
 def merge(documents: Sequence[Document]) -> Document:
-    """Return one document; later ones win. Raises WrongInputError for an append to something that is no list."""
-    merger = _Merger()
-    data: dict[str, Any] = {}
+    """Return one document; later ones win. Raises WrongInputError for an amendment that fits nothing."""
+    layers = Layers()
     for document in documents:
-        data = merger.mapping(data, document, document.data, ())
-    if merger.problems:
-        raise WrongInputError.from_problems("the files cannot be merged", merger.problems)
-    places = {(): documents[0].places[()], **merger.places} if documents else {}
-    return Document(data, places)
+        layers = layers.under(document)
+    return layers.merged()
 
 
 class _Merger:
-    def __init__(self) -> None:
-        self.places: dict[KeyPath, Position] = {}
+    def __init__(self, places: dict[KeyPath, Position]) -> None:
+        self.places = places
         self.problems: list[Problem] = []
 
     def mapping(
@@ -39,13 +58,12 @@ class _Merger:
             if key[-1:] in {"+", "-"} and isinstance(value, list):
                 self._amend(merged, document, here, value)
             elif value is None:
-                merged.pop(key, None)
-                self._forget(here)
+                self._forget(here, merged.pop(key, None))
             elif isinstance(value, dict) and isinstance(merged.get(key), dict):
                 merged[key] = self.mapping(merged[key], document, value, here)
             else:
                 if key in merged:
-                    self._forget(here)
+                    self._forget(here, merged[key])
                 merged[key] = self._take(document, value, here)
         return merged
 
@@ -80,7 +98,8 @@ class _Merger:
                 )
         kept = [index for index, item in enumerate(below) if item not in items]
         places = [{p: self.places[p] for p in self.places if p[: len(path) + 1] == (*path, index)} for index in kept]
-        self._forget(path, keep_itself=True)
+        for index, item in enumerate(below):
+            self._forget((*path, index), item)
         for new_index, found in enumerate(places):
             for old_path, place in found.items():
                 self.places[(*path, new_index, *old_path[len(path) + 1 :])] = place
@@ -88,11 +107,18 @@ class _Merger:
 
     def _record(self, document: Document, value: Any, source: KeyPath, target: KeyPath) -> None:
         self.places[target] = document.place(source)
-        children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-        for key, child in children:
+        for key, child in _children(value):
             self._record(document, child, (*source, key), (*target, key))
 
-    def _forget(self, path: KeyPath, *, keep_itself: bool = False) -> None:
-        for known in [known for known in self.places if known[: len(path)] == path]:
-            if not (keep_itself and known == path):
-                del self.places[known]
+    def _forget(self, path: KeyPath, value: Any) -> None:
+        """Forget the places of a value that goes, and of all that is in it."""
+        self.places.pop(path, None)
+        for key, child in _children(value):
+            self._forget((*path, key), child)
+
+
+def _children(value: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from enumerate(value)

@@ -6,7 +6,7 @@ No anchors, no tags, no duplicate keys; `true`, `null` and numbers as in YAML 1.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +39,7 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
 }
+_VALUES = (yaml.ScalarEvent, yaml.CollectionStartEvent)
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -105,7 +106,7 @@ class _Reader:
         self.name = name
         self.places: dict[KeyPath, Position] = {(): Position(name, 1)}
         self.problems: list[Problem] = []
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._read: Callable[[], Any] = _LOADER(text).get_event
 
     def document(self) -> dict[str, Any]:
         """Return the data of the one document there is."""
@@ -121,8 +122,8 @@ class _Reader:
         return data
 
     def _next(self) -> Any:
-        event = next(self._events)
-        if isinstance(event, yaml.NodeEvent):
+        event = self._read()
+        if isinstance(event, yaml.AliasEvent) or (isinstance(event, _VALUES) and (event.anchor or event.tag)):
             self._refuse_machinery(event)
         return event
 
@@ -130,9 +131,8 @@ class _Reader:
         if isinstance(event, yaml.AliasEvent) or event.anchor:
             hint = "Write the value out; overlays and the series file are the ways to share values."
             raise _refused(Problem("anchors and aliases are not allowed", self._place(event), hint))
-        if event.tag:
-            hint = "Write plain data; nothing here needs a tag."
-            raise _refused(Problem(f"the tag {event.tag!r} is not allowed", self._place(event), hint))
+        hint = "Write plain data; nothing here needs a tag."
+        raise _refused(Problem(f"the tag {event.tag!r} is not allowed", self._place(event), hint))
 
     def _place(self, event: Any) -> Position:
         return Position(self.name, event.start_mark.line + 1)
@@ -147,8 +147,8 @@ class _Reader:
                 self._value(event, path)
                 self._value(self._next(), path)
                 continue
+            self._refuse_controls(event)
             key = event.value
-            self._refuse_controls(key, place)
             here = (*path, key)
             if key in found:
                 hint = f"The first is on line {lines[key]}; keep one."
@@ -162,8 +162,10 @@ class _Reader:
 
     def _value(self, event: Any, path: KeyPath) -> Any:
         if isinstance(event, yaml.ScalarEvent):
-            self._refuse_controls(event.value, self._place(event))
-            return event.value if event.style else _resolve(event.value)
+            if not event.style:
+                return _resolve(event.value)
+            self._refuse_controls(event)
+            return event.value
         if len(path) >= MAX_DEPTH:
             raise _refused(Problem(f"nested deeper than {MAX_DEPTH} levels", self._place(event)))
         if isinstance(event, yaml.MappingStartEvent):
@@ -175,11 +177,11 @@ class _Reader:
             items.append(self._value(event, here))
         return items
 
-    def _refuse_controls(self, text: str, place: Position) -> None:
+    def _refuse_controls(self, event: Any) -> None:
         """Refuse what double quotes can spell: an escape is not seen in the file's own text."""
-        if found := _CONTROL.search(text):
+        if event.style == '"' and (found := _CONTROL.search(event.value)):
             message = f"control character U+{ord(found.group()):04X}, written as an escape"
-            self.problems.append(Problem(message, place))
+            self.problems.append(Problem(message, self._place(event)))
 
 
 def _resolve(text: str) -> Any:
