@@ -15,17 +15,18 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 API_VERSION: Literal["stackway/v1"] = "stackway/v1"
-
-
-def _no_template(text: str) -> str:
-    if any(mark in text for mark in ("{{", "{%", "{#", "}}", "%}", "#}")):
-        raise ValueError("template syntax is not allowed here; values are data and are never rendered again")
-    return text
+_TEMPLATE_MARK = re.compile(r"\{[{%#]|[}%#]\}")
 
 
 def _no_break(text: str) -> str:
     if not text.isprintable():
         raise ValueError("line breaks, tabs and characters that nobody sees are not allowed here")
+    return text
+
+
+def _plain(text: str) -> str:
+    if _TEMPLATE_MARK.search(_no_break(text)):
+        raise ValueError("template syntax is not allowed here; values are data and are never rendered again")
     return text
 
 
@@ -40,7 +41,7 @@ def _version(text: str) -> str:
 
 
 def _clean_path(text: str) -> str:
-    if "//" in text or any(part in {".", ".."} for part in text.split("/")):
+    if "//" in text or not {".", ".."}.isdisjoint(text.split("/")):
         raise ValueError("a path must be absolute and without `.`, `..` or `//`")
     return text
 
@@ -56,12 +57,7 @@ def _written_day(value: object) -> object:
 
 
 Day = Annotated[date, BeforeValidator(_written_day)]
-Text = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=500),
-    AfterValidator(_no_break),
-    AfterValidator(_no_template),
-]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=500), AfterValidator(_plain)]
 Name = Annotated[str, _pattern(r"\A[a-z][a-z0-9]*(-[a-z0-9]+)*\Z"), Field(max_length=40)]
 SeriesName = Annotated[str, _pattern(r"\A[0-9]{1,4}(\.[0-9]{1,3}){0,2}\Z")]
 VersionNumber = Annotated[
@@ -71,12 +67,7 @@ DebianPackage = Annotated[str, _pattern(r"\A[a-z0-9][a-z0-9+.-]+\Z")]
 Distribution = Annotated[str, _pattern(r"\A[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[a-z0-9,-]+\])?\Z")]
 AbsolutePath = Annotated[str, _pattern(r"\A/[A-Za-z0-9._/@+-]*[A-Za-z0-9._@+-]\Z"), AfterValidator(_clean_path)]
 Template = Annotated[str, _pattern(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\.j2\Z")]
-Word = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=300),
-    AfterValidator(_no_break),
-    AfterValidator(_no_template),
-]
+Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=300), AfterValidator(_plain)]
 Variable = Annotated[str, _pattern(r"\A[A-Z_][A-Z0-9_]*\Z")]
 WsgiTarget = Annotated[str, _pattern(r"\A[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*:[a-z_][a-z0-9_]*\Z")]
 Duration = Annotated[str, _pattern(r"\A[1-9][0-9]*(ms|s|m|h)\Z")]
