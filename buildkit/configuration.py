@@ -54,6 +54,14 @@ class _Environment(ImmutableSandboxedEnvironment):
     """Finds a name in the folder of the template that asks, then in the shared folder."""
 
     names: frozenset[str] = frozenset()
+    judged: dict[tuple[type, str], bool]
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Judge as Jinja2's sandbox does, which asks for nothing but type and name, and once for each."""
+        key = (type(obj), attr)
+        if key not in self.judged:
+            self.judged[key] = super().is_safe_attribute(obj, attr, value)
+        return self.judged[key]
 
     def join_path(self, template: str, parent: str) -> str:
         return self.find(template, parent.partition("/")[0])
@@ -82,6 +90,7 @@ class TemplateLibrary:
             keep_trailing_newline=True,
         )
         self.environment.names = frozenset(texts)
+        self.environment.judged = {}
         self.environment.filters |= {"quote": quote, "exec": exec_form}
         # Equal values give equal text.
         del self.environment.filters["random"], self.environment.globals["lipsum"]

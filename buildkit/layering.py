@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from buildkit.locks import Pin, PythonLock, parse_python_lock
+from buildkit.locks import Pin, PythonLock, content_lines, parse_pins
 from stackway.errors import Position, Problem, WrongInputError
 
 COMMON = "common"
@@ -55,9 +55,9 @@ def arrange(image: str, lock: PythonLock, layers: Iterable[Layer]) -> Arrangemen
     """Return how `image` gets exactly the environment of its lock out of the recorded layers."""
     shared = tuple(layer for layer in layers if image in layer.images)
     there = {pin.name: pin for layer in shared for pin in layer.pins}
-    wanted = {pin.name: pin for pin in lock.pins}
-    own = tuple(pin for name, pin in sorted(wanted.items()) if name not in there)
-    replaced = tuple(pin for name, pin in sorted(wanted.items()) if name in there and there[name].digest != pin.digest)
+    wanted = dict(sorted({pin.name: pin for pin in lock.pins}.items()))
+    own = tuple(pin for name, pin in wanted.items() if name not in there)
+    replaced = tuple(pin for name, pin in wanted.items() if name in there and there[name].digest != pin.digest)
     removed = tuple(sorted(there.keys() - wanted.keys()))
     return Arrangement(shared, own, replaced, removed)
 
@@ -136,17 +136,16 @@ def parse_layers(text: str, name: str) -> tuple[Layer, ...]:
     _refuse_strays(lines[: titles[0][0] if titles else len(lines)], name)
     for index, (number, found) in enumerate(titles):
         end = titles[index + 1][0] if index + 1 < len(titles) else len(lines)
-        # Blank lines in front keep the line numbers of messages right.
-        section = "\n" * (number + 1) + "\n".join(lines[number + 1 : end])
-        layers.append(Layer(found.group(1), tuple(found.group(2).split()), parse_python_lock(section, name).pins))
+        section = content_lines(lines[number + 1 : end], number + 2)
+        layers.append(Layer(found.group(1), tuple(found.group(2).split()), parse_pins(section, name)))
     return tuple(layers)
 
 
 def _refuse_strays(lines: Iterable[str], name: str) -> None:
     """Refuse what stands in no layer: pins below a damaged title would be lost without a word."""
-    strays = [number for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#")]
-    if strays:
-        problem = Problem("the line is in no layer", Position(name, strays[0]), "A layer begins with `[name] images`.")
+    if strays := content_lines(lines):
+        place = Position(name, strays[0][0])
+        problem = Problem("the line is in no layer", place, "A layer begins with `[name] images`.")
         raise WrongInputError.from_problems(
             f"{name} cannot be used", [problem], "Layers are written by `release spec lock`; restore the file."
         )

@@ -57,11 +57,15 @@ def layers_path(series: str) -> str:
 
 def find(catalog: Catalog, path: str) -> Path:
     """Return where a lock is read from: the overlay's when it has one."""
+    return catalog.root / _below_root(catalog, path)
+
+
+def _below_root(catalog: Catalog, path: str) -> str:
     if catalog.overlay:
-        own = catalog.root / OVERLAYS / catalog.overlay / path
-        if own.exists():
+        own = f"{OVERLAYS}/{catalog.overlay}/{path}"
+        if (catalog.root / own).exists():
             return own
-    return catalog.root / FOLDER / path
+    return f"{FOLDER}/{path}"
 
 
 class LockReader:
@@ -104,8 +108,8 @@ class LockReader:
     def layers(self, series: str) -> tuple[Layer, ...]:
         """Return the recorded layers of a series; none when it has no Python images."""
         if series not in self._layers:
-            path = find(self._catalog, layers_path(series))
-            name = str(path.relative_to(self._catalog.root))
+            name = self._name(layers_path(series))
+            path = self._catalog.root / name
             self._layers[series] = parse_layers(path.read_text(encoding="utf-8"), name) if path.exists() else ()
         return self._layers[series]
 
@@ -138,7 +142,7 @@ class LockReader:
         self.problems.append(Problem(message, Position(self._name(path))))
 
     def _name(self, path: str) -> str:
-        return str(find(self._catalog, path).relative_to(self._catalog.root))
+        return _below_root(self._catalog, path)
 
 
 def load_locks(catalog: Catalog, services: Iterable[Service]) -> dict[str, ImageLocks]:

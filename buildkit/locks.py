@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from packaging.utils import canonicalize_name
-
 from stackway.errors import Position, Problem, WrongInputError
 from stackway.files import digest_json
 
+_SEPARATORS = re.compile(r"[-_.]+")
 _HEADER = re.compile(r"# ([a-z-]+): (.*)")
 _SYSTEM = re.compile(r"(\S+) (\S+) (\S+) (sha256:[0-9a-f]{64}) ([0-9]+) (debian|security) (\S+)")
 _PYTHON = re.compile(r"([A-Za-z0-9._-]+)==(\S+) --hash=(sha256:[0-9a-f]{64})  # (\S+) ([0-9]+)")
@@ -98,7 +97,7 @@ class PythonLock:
     @property
     def by_name(self) -> dict[str, Pin]:
         """Normalised name → pin."""
-        return {canonicalize_name(pin.name): pin for pin in self.pins}
+        return {normal_name(pin.name): pin for pin in self.pins}
 
     def to_text(self) -> str:
         """Return the lock file's content."""
@@ -112,6 +111,11 @@ def _to_text(title: str, header: Mapping[str, str], rows: Iterable[str]) -> str:
     lines = [f"# {title}. Written by `release spec lock`; do not edit."]
     lines += [f"# {key}: {value}" for key, value in header.items()]
     return "\n".join([*lines, *rows]) + "\n"
+
+
+def normal_name(name: str) -> str:
+    """Return a distribution's name as indexes compare it (PEP 503). `packaging` does the same, but takes long to import."""
+    return _SEPARATORS.sub("-", name).lower()
 
 
 def input_digest(question: Mapping[str, object]) -> str:
@@ -135,12 +139,17 @@ def parse_system_lock(text: str, name: str) -> SystemLock:
 def parse_python_lock(text: str, name: str) -> PythonLock:
     """Return the lock in `text`. Raises WrongInputError with file and line for a line it cannot read."""
     header, rows = _split(text)
+    return PythonLock(parse_pins(rows, name), header)
+
+
+def parse_pins(rows: Iterable[tuple[int, str]], name: str) -> tuple[Pin, ...]:
+    """Return the pins in numbered lines of the file `name`. Raises as `parse_python_lock` does."""
     pins = []
     for line, row in rows:
         if (pin := _parse_pin(row)) is None:
             raise _unreadable(name, line, "name==version --hash=sha256:…  # file size")
         pins.append(pin)
-    return PythonLock(tuple(pins), header)
+    return tuple(pins)
 
 
 @lru_cache(maxsize=1 << 14)
@@ -154,15 +163,14 @@ def _parse_pin(row: str) -> Pin | None:
 
 
 def _split(text: str) -> tuple[dict[str, str], list[tuple[int, str]]]:
-    header: dict[str, str] = {}
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.startswith("#"):
-            if found := _HEADER.fullmatch(line):
-                header[found.group(1)] = found.group(2)
-        elif line.strip():
-            rows.append((number, line))
-    return header, rows
+    lines = text.splitlines()
+    headers = [found for line in lines if line[:1] == "#" and (found := _HEADER.fullmatch(line))]
+    return {found.group(1): found.group(2) for found in headers}, content_lines(lines)
+
+
+def content_lines(lines: Iterable[str], first: int = 1) -> list[tuple[int, str]]:
+    """Return the lines that are neither blank nor a comment, with their numbers from `first` on."""
+    return [(number, line) for number, line in enumerate(lines, first) if line[:1] != "#" and line.strip()]
 
 
 def _unreadable(name: str, line: int, shape: str) -> WrongInputError:
@@ -185,7 +193,7 @@ def parse_constraints(text: str, python: str) -> dict[str, str]:
         requirement, _, marker = line.partition(";")
         name, separator, version = requirement.strip().partition("===")
         if separator and (not marker.strip() or Marker(marker.strip()).evaluate({**environment})):
-            found[canonicalize_name(name.strip())] = version.strip()
+            found[normal_name(name.strip())] = version.strip()
     return found
 
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from packaging.utils import canonicalize_name
-
-from buildkit.locks import input_digest
+from buildkit.locks import input_digest, normal_name
 from buildkit.models import Base, Override, Series, Service
 from stackway.documents import Document
 from stackway.errors import Problem
@@ -86,10 +84,10 @@ def system_question(service: Service, base: Base) -> SystemQuestion:
 
 def python_question(service: Service, series: Series, base: Base) -> PythonQuestion:
     """Return what an image's Python environment is made of."""
-    pinned = {str(canonicalize_name(name)): item.version for name, item in overrides(service, series).items()}
+    pinned = {normal_name(name): item.version for name, item in overrides(service, series).items()}
     if service.distribution:
-        pinned[canonicalize_name(service.distribution)] = service.version
-    names = {str(canonicalize_name(name)) for name in (*series.packages, *service.packages.python)}
+        pinned[normal_name(service.distribution)] = service.version
+    names = {normal_name(name) for name in (*series.packages, *service.packages.python)}
     requirements = {name: pinned.get(name, "") for name in sorted(names)}
     return PythonQuestion(requirements, pinned, series.constraints.digest, base.python, base.platform)
 

@@ -5,6 +5,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -62,6 +63,16 @@ def refusal(text: str, **values: Any) -> str:
 )
 def test_what_leaves_the_sandbox_is_refused(text: str, told: str) -> None:
     assert told in refusal(text, user=USER, rows=[1, 2], table={})
+
+
+def test_what_is_safe_for_one_type_is_refused_for_another() -> None:
+    templates = library({"nova/a.j2": "{{ x.update(a=1) }}"}).of("nova")
+    context = {"x": SimpleNamespace(update=dict)}
+    assert templates.render("a.j2", context) == "{'a': 1}"
+    with pytest.raises(WrongInputError, match="a template of nova cannot be rendered") as caught:
+        templates.render("a.j2", {"x": {}})
+    assert "'update' of 'dict' object is unsafe" in caught.value.details
+    assert templates.render("a.j2", context) == "{'a': 1}"
 
 
 @pytest.mark.parametrize(

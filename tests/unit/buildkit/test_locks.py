@@ -15,6 +15,7 @@ from buildkit.locks import (
     SystemPackage,
     diff_versions,
     input_digest,
+    normal_name,
     parse_constraints,
     parse_python_lock,
     parse_system_lock,
@@ -55,6 +56,11 @@ def test_a_python_lock_is_read_as_it_was_written(pins: list[Pin], header: dict[s
     assert sorted(lock.pins, key=repr) == sorted(pins, key=repr)
     assert lock.header == header
     assert [pin.name for pin in lock.pins] == sorted(pin.name for pin in pins)
+
+
+@given(DISTRIBUTIONS | st.text(max_size=20))
+def test_names_are_compared_as_packaging_compares_them(name: str) -> None:
+    assert normal_name(name) == canonicalize_name(name)
 
 
 def test_the_text_of_a_system_lock_keeps_the_unpack_order() -> None:
