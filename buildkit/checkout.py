@@ -4,12 +4,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildkit.catalog import Catalog
-from buildkit.store import Store
-from buildkit.workspace import Workspace
 from stackway.console import Reporter
 from stackway.settings import Settings
+
+if TYPE_CHECKING:
+    from buildkit.store import Store
+    from buildkit.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,17 @@ class Checkout:
         return (self.catalog.root / self.settings.state.value).absolute()
 
     @property
-    def store(self) -> Store:
+    def store(self) -> "Store":
         """The store of images."""
+        from buildkit.store import Store
+
         return Store(self.state / "store")
 
     @property
-    def workspace(self) -> Workspace:
+    def workspace(self) -> "Workspace":
         """The folder that builders are given."""
+        from buildkit.workspace import Workspace
+
         return Workspace(self.state / "build", self.settings.cache_path)
 
     @property
