@@ -3,6 +3,7 @@
 """The commands `release build` and `release store`: arguments in, results out. What they do is in `buildkit.build`."""
 
 import argparse
+import gc
 from typing import TYPE_CHECKING
 
 from stackway.commands import Command, Group, Session
@@ -27,7 +28,10 @@ def open_checkout(session: Session) -> "Checkout":
     from buildkit.catalog import load_catalog
     from buildkit.checkout import Checkout
 
-    return Checkout(load_catalog(session.root, session.settings.overlay.value), session.settings, session.reporter)
+    catalog = load_catalog(session.root, session.settings.overlay.value)
+    # What was read stays until the program ends. To look through it for garbage, then too, takes longer than to read it.
+    gc.freeze()
+    return Checkout(catalog, session.settings, session.reporter)
 
 
 def select(session: Session, checkout: "Checkout") -> "list[Service]":
