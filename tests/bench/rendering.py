@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading all specs and rendering all Dockerfiles, against Kolla's `kolla-build --template-only`: as many as Kolla makes.
 
-Ours also reads every lock and renders configuration and checks; both are whole processes that write Dockerfiles.
+Both are whole processes that write Dockerfiles; ours also reads and checks every spec and every lock.
 """
 
 import re
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import count as count_from
 from pathlib import Path
 
 from buildkit.catalog import load_catalog
@@ -35,18 +36,19 @@ def run(folder: Path) -> Result:
     count = len(render_kolla(kolla, folder / "first"))
     images = grow(folder / "checkout", count)
     render(folder / "checkout", folder / "first-ours", images)
+    # Every run has a folder of its own, and none is removed between runs: ext4 makes files slowly where many have just gone.
+    numbers = count_from(1)
     ours, theirs = in_turn(
-        lambda: render(folder / "checkout", folder / "ours", images),
-        lambda: render_kolla(kolla, folder / "theirs"),
+        lambda: render(folder / "checkout", folder / f"ours-{next(numbers)}", images),
+        lambda: render_kolla(kolla, folder / f"theirs-{next(numbers)}"),
         _TIMES,
     )
-    made = len(list((folder / "ours").glob("*/Dockerfile")))
+    made = len(list((folder / "ours-1").glob("*/Dockerfile")))
     return Result(NAME, f"{made} Dockerfiles", ours, "kolla", theirs, {"dockerfiles": [made, count]})
 
 
 def render_kolla(program: Path, target: Path) -> list[Path]:
     """Return the Dockerfiles that Kolla renders for Debian."""
-    shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     words = ("--template-only", "--base", "debian", "--work-dir", str(target))
     process.run(Command((str(program), *words), _AS_INSTALLED, timeout=600))
@@ -55,7 +57,6 @@ def render_kolla(program: Path, target: Path) -> list[Path]:
 
 def render(root: Path, target: Path, images: Sequence[str]) -> None:
     """Render images of a checkout as its user would."""
-    shutil.rmtree(target, ignore_errors=True)
     words = ("--root", str(root), "--quiet", "spec", "render", "--dockerfiles", "--to", str(target), *images)
     process.run(Command((sys.executable, "-m", "pipeline.cli", *words), _AS_INSTALLED, REPOSITORY, timeout=600))
 
