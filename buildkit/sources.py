@@ -53,11 +53,10 @@ def load_recipes() -> dict[str, str]:
 
 def write_texts(folder: Path, texts: Mapping[str, str]) -> None:
     """Write texts for people to look at: below `folder`, each under its name."""
-    paths = {folder / name.lstrip("/"): text for name, text in texts.items()}
+    files = {name.lstrip("/"): text for name, text in texts.items()}
     # Each folder is made once, the outer before the inner one: there are as many as files, and making one is as slow.
     folder.mkdir(parents=True, exist_ok=True)
-    inner = {parent for path in paths for parent in path.parents if folder in parent.parents}
-    for parent in sorted(inner, key=lambda parent: len(parent.parts)):
-        parent.mkdir(exist_ok=True)
-    for path, text in paths.items():
-        path.write_text(text, encoding="utf-8")
+    for inner in sorted({name[:end] for name in files for end, letter in enumerate(name) if letter == "/"}):
+        (folder / inner).mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_bytes(text.encode())
