@@ -4,6 +4,8 @@
 
 import argparse
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from stackway.commands import Command, Group, Session
@@ -28,10 +30,20 @@ def open_checkout(session: Session) -> "Checkout":
     from buildkit.catalog import load_catalog
     from buildkit.checkout import Checkout
 
-    catalog = load_catalog(session.root, session.settings.overlay.value)
-    # What was read stays until the program ends. To look through it for garbage, then too, takes longer than to read it.
-    gc.freeze()
+    with _kept():
+        catalog = load_catalog(session.root, session.settings.overlay.value)
     return Checkout(catalog, session.settings, session.reporter)
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    """Spare the collector what is made inside: it stays until the program ends, and looking through it takes its time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def select(session: Session, checkout: "Checkout") -> "list[Service]":
