@@ -4,7 +4,6 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -83,6 +82,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Setting]:
 
 
 def _from_file(path: Path) -> dict[str, Setting]:
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
         content: dict[str, Any] = tomllib.loads(text)
