@@ -6,22 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from buildkit.catalog import Catalog
-from buildkit.checkout import Checkout
 from buildkit.context import BuildContext, ImageSources, Toolset, make_context, make_recipe
 from buildkit.dockerfile import render_dockerfile, slug
 from buildkit.lockfiles import load_locks
 from buildkit.models import Override, Service
-from buildkit.plan import BuildPlan, BuildRecord, Known, plan_build
 from buildkit.questions import expired, expiring, overrides
 from buildkit.sources import load_example, load_recipes, load_templates
-from buildkit.store import Store
 from stackway import clock
 from stackway.documents import Document
 from stackway.errors import Problem, WrongInputError
 from stackway.files import read_json
 from stackway.tools.versions import pinned_version
+
+if TYPE_CHECKING:
+    from buildkit.checkout import Checkout
+    from buildkit.plan import BuildPlan, BuildRecord
+    from buildkit.store import Store
 
 Judge = Callable[[Mapping[str, Override], Document, date], list[Problem]]
 
@@ -30,16 +33,18 @@ Judge = Callable[[Mapping[str, Override], Document, date], list[Problem]]
 class PreparedBuild:
     """A plan, and the contexts it was made from (image → context)."""
 
-    plan: BuildPlan
+    plan: "BuildPlan"
     contexts: Mapping[str, BuildContext]
     tools: Toolset
 
 
-def prepare(checkout: Checkout, services: Sequence[Service], *, force: str = "") -> PreparedBuild:
+def prepare(checkout: "Checkout", services: Sequence[Service], *, force: str = "") -> PreparedBuild:
     """Return the plan for `services`. Touches nothing and calls no engine.
 
     Raises WrongInputError for specs, locks or templates that cannot be used, and for expired overrides.
     """
+    from buildkit.plan import Known, plan_build
+
     _refuse_expired(checkout.catalog, services)
     tools = toolset()
     contexts = make_contexts(checkout.catalog, services, tools, checkout.state / "templates")
@@ -81,8 +86,10 @@ def _override_problems(catalog: Catalog, service: Service, today: date, judge: J
     return found
 
 
-def load_records(folder: Path) -> dict[str, BuildRecord]:
+def load_records(folder: Path) -> "dict[str, BuildRecord]":
     """Return image → record of its last good build; a record that cannot be read counts as none."""
+    from buildkit.plan import BuildRecord
+
     found = {}
     for path in folder.glob("*.json"):
         try:
@@ -93,7 +100,7 @@ def load_records(folder: Path) -> dict[str, BuildRecord]:
     return found
 
 
-def find_damage(store: Store, records: Path) -> dict[str, str]:
+def find_damage(store: "Store", records: Path) -> dict[str, str]:
     """Return image → what is wrong with it in the store, for recorded images."""
     images, found = store.images(), {}
     for name, record in load_records(records).items():
@@ -115,7 +122,7 @@ def toolset() -> Toolset:
     return Toolset(load_recipes(), pinned_version("uv"), builder_version())
 
 
-def check_specs(checkout: Checkout, services: Sequence[Service]) -> list[str]:
+def check_specs(checkout: "Checkout", services: Sequence[Service]) -> list[str]:
     """Check specs, locks, templates and overrides; return warnings. Raises WrongInputError for what cannot be used."""
     catalog = checkout.catalog
     _refuse_expired(catalog, services)
