@@ -40,7 +40,8 @@ def _configure_resume(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(session: Session) -> ExitCode:
-    from pipeline.rollout.advance import Line, Outcome, Phase
+    from pipeline.rollout.advance import Direction, Line, Outcome, Phase
+    from pipeline.rollout.saved import refuse_changed
     from pipeline.target import open_target
     from pipeline.upgrading import book_of, carry_on, target_of
     from releases.desk import open_desk
@@ -62,6 +63,8 @@ def _resume(session: Session) -> ExitCode:
         )
     release = verify(desk.channels.store, book.plan.digest, desk.place.keyring, every_byte=False)
     target, _ = target_of(api, environment, release)
+    if not session.arguments.back and book.progress.direction is Direction.FORWARD:
+        refuse_changed(book.plan, target)
     if session.arguments.back:
         book.append(Line(Phase.TURNED, -1, clock.now().timestamp(), "somebody asked for it", "person"))
     return carry_on(session, api, target, book)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipeline.rollout.plan import RolloutPlan, read_plan
+from pipeline.rollout.target import Target
 from stackway.errors import RefusedError, WrongInputError
 
 OLDEST = timedelta(hours=24)
@@ -54,6 +55,22 @@ def refuse_outdated(saved: SavedPlan, planned: RolloutPlan, now: datetime) -> No
             f"the saved plan for {saved.plan.environment} is not what would be done now",
             details="\n".join(reasons),
             resolution=f"Look at it anew: `release upgrade {planned.environment} --save FILE`.",
+        )
+
+
+def refuse_changed(plan: RolloutPlan, target: Target) -> None:
+    """Raise RefusedError when an upgrade that was begun leads to pods that are not those of `target` any more."""
+    wanted = {(item.service, item.process): item.revision for item in target.rendered.workloads}
+    changed = {
+        f"{step.service} {step.process}: revision {step.revision} was begun, now it would be {found or 'none'}"
+        for step in plan.steps
+        if step.revision and (found := wanted.get((step.service, step.process))) != step.revision
+    }
+    if changed:
+        raise RefusedError(
+            f"the file of {plan.environment} has changed since the upgrade to {plan.target} was begun",
+            details="\n".join(sorted(changed)),
+            resolution=f"Put it back as it was and resume; or `release resume {plan.environment} --back`.",
         )
 
 

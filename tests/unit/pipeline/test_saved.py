@@ -13,7 +13,8 @@ import pytest
 from pipeline.manifests.render import render, render_upgrade
 from pipeline.rollout.plan import RolloutPlan, Strategy, Way
 from pipeline.rollout.planner import Goal, plan
-from pipeline.rollout.saved import OLDEST, SavedPlan, read_saved, refuse_outdated
+from pipeline.rollout.saved import OLDEST, SavedPlan, read_saved, refuse_changed, refuse_outdated
+from pipeline.rollout.target import Target
 from stackway.errors import RefusedError, WrongInputError
 from tests.fakes.sites import site
 
@@ -72,3 +73,13 @@ def test_plan_that_would_be_another_one_now_is_refused(other: RolloutPlan, at: d
     with pytest.raises(RefusedError) as caught:
         refuse_outdated(SavedPlan(planned(), at), other, NOW)
     assert reason in (caught.value.details or "")
+
+
+def test_upgrade_goes_on_only_to_the_pods_that_it_was_begun_for() -> None:
+    wanted = site("2026.1.0")
+    refuse_changed(planned(), Target(wanted, render_upgrade(wanted)))
+    other = site("2026.1.0", services={"glance": {"settings": {"debug": True}}})
+    with pytest.raises(RefusedError, match="the file of dev has changed") as caught:
+        refuse_changed(planned(), Target(other, render_upgrade(other)))
+    assert caught.value.details.startswith("glance api: revision ")
+    assert "--back" in caught.value.resolution
