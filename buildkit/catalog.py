@@ -56,6 +56,11 @@ class Catalog:
         name = service.base or self.series[service.series].spec.base
         return self.bases[name].spec
 
+    def keep_tests(self, service: Service) -> frozenset[str]:
+        """Return the distributions that keep the tests they carry in a service's image."""
+        series = self.series.get(service.series)
+        return frozenset(series.spec.keep_tests) if series else frozenset()
+
     def members(self, series: str) -> list[Service]:
         """Return the images of an OpenStack series, infrastructure included, in the order of their names."""
         if series not in self.series:

@@ -69,20 +69,21 @@ class ImageSources:
     locks: ImageLocks
     templates: Templates
     example: Mapping[str, Any]
+    keep_tests: frozenset[str] = frozenset()
 
 
-def make_recipe(service: Service, base: Base, locks: ImageLocks) -> Recipe:
+def make_recipe(service: Service, base: Base, locks: ImageLocks, keep_tests: frozenset[str]) -> Recipe:
     """Return what the Dockerfile of one image depends on."""
     counts = PackageCounts(
         len(locks.base.os.packages), len(locks.base.interpreter.packages), len(locks.system.packages)
     )
-    return Recipe(service, base, counts, arrange(service.name, locks.python, locks.layers))
+    return Recipe(service, base, counts, arrange(service.name, locks.python, locks.layers), keep_tests)
 
 
 def make_context(sources: ImageSources, tools: Toolset) -> BuildContext:
     """Return the context of one image. Raises WrongInputError for a template that cannot be rendered."""
     service, locks, templates = sources.service, sources.locks, sources.templates
-    recipe = make_recipe(service, sources.base, locks)
+    recipe = make_recipe(service, sources.base, locks, sources.keep_tests)
     context = BuildContext(
         service,
         sources.base,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from buildkit.configuration import Templates
-from buildkit.layering import Arrangement, Layer
+from buildkit.layering import Arrangement
 from buildkit.locks import Pin
 from buildkit.models import Base, Service
 
@@ -33,6 +33,7 @@ class Stage:
     folder: str
     about: str
     pins: tuple[Pin, ...]
+    kept: tuple[str, ...] = ()  # distributions that keep their tests
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Recipe:
     base: Base
     counts: PackageCounts
     arrangement: Arrangement
+    keep_tests: frozenset[str] = frozenset()
 
 
 def slug(service: Service) -> str:
@@ -52,23 +54,27 @@ def slug(service: Service) -> str:
 
 def stages(recipe: Recipe) -> list[Stage]:
     """Return the stages that install Python files: shared layers first, then the image's own, then what replaces."""
-    found = [_shared_stage(recipe.service, layer) for layer in recipe.arrangement.shared]
-    name = slug(recipe.service)
-    for stage, pins, about in (
-        ("own", recipe.arrangement.own, "of its own"),
-        ("replaced", recipe.arrangement.replaced, "in place of shared ones"),
-    ):
-        if pins:
-            found.append(
-                Stage(f"python-{stage}", f"python/{name}-{stage}", f"{len(pins)} Python distributions {about}.", pins)
-            )
-    return found
-
-
-def _shared_stage(service: Service, layer: Layer) -> Stage:
+    service, name = recipe.service, slug(recipe.service)
     # Not who shares it: an image that comes or goes would change the Dockerfiles of all others.
-    about = f"{len(layer.pins)} Python distributions that images of {service.series} share."
-    return Stage(f"python-{layer.name}", f"python/{service.series}-{layer.name}", about, layer.pins)
+    share = f"Python distributions that images of {service.series} share."
+    found = [
+        (layer.name, f"{service.series}-{layer.name}", layer.pins, share) for layer in recipe.arrangement.shared
+    ] + [
+        (stage, f"{name}-{stage}", pins, f"Python distributions {about}.")
+        for stage, pins, about in (
+            ("own", recipe.arrangement.own, "of its own"),
+            ("replaced", recipe.arrangement.replaced, "in place of shared ones"),
+        )
+        if pins
+    ]
+    return [
+        Stage(f"python-{stage}", f"python/{folder}", f"{len(pins)} {about}", pins, _kept(recipe, pins))
+        for stage, folder, pins, about in found
+    ]
+
+
+def _kept(recipe: Recipe, pins: Iterable[Pin]) -> tuple[str, ...]:
+    return tuple(sorted(pin.name for pin in pins if pin.name in recipe.keep_tests))
 
 
 def labels(service: Service) -> dict[str, str]:
@@ -111,6 +117,7 @@ def _values(recipe: Recipe) -> dict[str, Any]:
         "source": f"images/{service.name}",
         "base": recipe.base.name,
         "python": recipe.base.python,
+        "is_python": service.layout == "python",
         "system": asdict(recipe.counts),
         "user": service.user,
         "layers": found,
@@ -152,15 +159,20 @@ def smoke_script(service: Service) -> str:
             "find /opt/venv -name '*.so*' -type f -exec ldd {} + >/tmp/libraries 2>&1",
             "check sh -c '! grep \"not found\" /tmp/libraries'",
         ]
-    lines += [f"check python3 -c {shlex.quote(f'import {module}')}" for module in smoke.imports]
-    lines += [f"check {shlex.join(command)}" for command in smoke.commands]
-    lines += [f"check {shlex.join(_validator(path, names))}" for path, names in smoke.options.items()]
+    checks = [f"import {module}" for module in smoke.imports]
+    checks += [shlex.join(command) for command in (*smoke.commands, *_validators(service))]
+    if service.layout == "python" and checks:
+        lines.append(" \\\n    ".join(["python3 /mnt/checks.py", *(shlex.quote(check) for check in checks)]))
+    else:
+        lines += [f"check {check}" for check in checks]
     return "\n".join(lines) + "\n"
 
 
-def _validator(path: str, namespaces: Iterable[str]) -> list[str]:
-    names = [word for namespace in namespaces for word in ("--namespace", namespace)]
-    return ["oslo-config-validator", *names, "--input-file", path]
+def _validators(service: Service) -> Iterable[list[str]]:
+    """Yield the commands by which the service's own parser reads its configuration."""
+    for path, namespaces in service.checks.smoke.options.items():
+        names = [word for namespace in namespaces for word in ("--namespace", namespace)]
+        yield ["oslo-config-validator", *names, "--input-file", path]
 
 
 def image_files(service: Service, templates: Templates) -> dict[str, tuple[str, int]]:
@@ -173,7 +185,7 @@ def image_files(service: Service, templates: Templates) -> dict[str, tuple[str, 
     }
     for name, process in service.processes.items():
         if process.wsgi:
-            bind = {"name": name, "wsgi": process.wsgi, "port": process.port}
+            bind = {"name": name, "wsgi": process.wsgi, "port": process.port, "preload": process.preload}
             text = templates.render("uwsgi.ini.j2", {**values, "process": bind})
             found[f"{UWSGI_FOLDER}/{name}.ini"] = (text, 0o644)
     return found

@@ -69,6 +69,7 @@ AbsolutePath = Annotated[str, _pattern(r"\A/[A-Za-z0-9._/@+-]*[A-Za-z0-9._@+-]\Z
 Template = Annotated[str, _pattern(r"\A[A-Za-z0-9][A-Za-z0-9._-]*\.j2\Z")]
 Word = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=300), AfterValidator(_plain)]
 Variable = Annotated[str, _pattern(r"\A[A-Z_][A-Z0-9_]*\Z")]
+Module = Annotated[str, _pattern(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")]
 WsgiTarget = Annotated[str, _pattern(r"\A[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*:[a-z_][a-z0-9_]*\Z")]
 Duration = Annotated[str, _pattern(r"\A[1-9][0-9]*(ms|s|m|h)\Z")]
 Quantity = Annotated[str, _pattern(r"\A[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti)?\Z")]
@@ -153,6 +154,9 @@ class Process(Shape):
     wsgi: WsgiTarget | None = Field(
         None, description="module:attribute; uWSGI serves it with the shared configuration."
     )
+    preload: tuple[Module, ...] = Field(
+        (), description="Modules that uWSGI's first process imports, so that a worker which takes over starts at once."
+    )
     command: Arguments | None = Field(None, description="Program and arguments, no shell.")
     port: Port | None = Field(None, description="The port it listens on.")
     ports: dict[Name, Port] = Field(default={}, description="Further named ports.")
@@ -179,6 +183,8 @@ class Process(Shape):
     def _one_program(self) -> Self:
         if (self.wsgi is None) == (self.command is None):
             raise ValueError("give either wsgi or command")
+        if self.preload and not self.wsgi:
+            raise ValueError("preload is for WSGI processes")
         if self.wsgi and self.port is None:
             raise ValueError("a WSGI process needs a port")
         return self
@@ -286,9 +292,7 @@ class Database(Shape):
 class SmokeChecks(Shape):
     """What each image proves in its own build: imports, console scripts, configuration by the service's own parser."""
 
-    imports: tuple[Annotated[str, _pattern(r"\A[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*\Z")], ...] = Field(
-        (), description="Modules that must be importable."
-    )
+    imports: tuple[Module, ...] = Field((), description="Modules that must be importable.")
     commands: tuple[Arguments, ...] = Field(
         (), description="Each must end with exit code 0, as the image's user, with no network."
     )
@@ -479,6 +483,9 @@ class Series(Shape):
         (), description="Python distributions that every Python image of the series carries."
     )
     overrides: dict[Distribution, Override] = {}
+    keep_tests: dict[Distribution, Text] = Field(
+        {}, description="Distributions that keep the tests they carry, and why: something that runs imports them."
+    )
     infrastructure: dict[Name, SeriesName] = Field({}, description="Infrastructure image → its own series.")
 
 

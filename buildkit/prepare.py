@@ -61,9 +61,8 @@ def make_contexts(
     example, library = load_example(catalog), load_templates(catalog, templates)
     contexts = {}
     for service in services:
-        sources = ImageSources(
-            service, catalog.base_of(service), locks[service.image], library.of(service.name), example
-        )
+        base, texts = catalog.base_of(service), library.of(service.name)
+        sources = ImageSources(service, base, locks[service.image], texts, example, catalog.keep_tests(service))
         contexts[service.image] = make_context(sources, tools)
     return contexts
 
@@ -151,6 +150,7 @@ def render_dockerfiles(catalog: Catalog, services: Sequence[Service], templates:
     locks, library = load_locks(catalog, services), load_templates(catalog, templates)
     texts = {}
     for service in services:
-        recipe = make_recipe(service, catalog.base_of(service), locks[service.image])
+        base, keep_tests = catalog.base_of(service), catalog.keep_tests(service)
+        recipe = make_recipe(service, base, locks[service.image], keep_tests)
         texts[f"{slug(service)}/Dockerfile"] = render_dockerfile(recipe, library.of(service.name))
     return texts

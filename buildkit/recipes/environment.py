@@ -1,15 +1,18 @@
 # SPDX-FileCopyrightText: Stackway contributors
 # SPDX-License-Identifier: Apache-2.0
-"""environment.py UV REQUIREMENTS FILES VENV TREE: installs REQUIREMENTS from FILES into TREE/VENV, always the same bytes.
+"""environment.py UV REQUIREMENTS FILES VENV TREE [NAME...]: installs REQUIREMENTS into TREE/VENV, always the same bytes.
 
-Runs in the builder with no network. Byte-code: marshal marks objects that have more than one reference in the compiling
+Runs in the builder with no network. The tests that distributions carry, two fifths of all code, are left out, but of those
+named NAME. Byte-code: marshal marks objects that have more than one reference in the compiling
 process, so a .pyc depends on what that process compiled before. One forked child of the same pristine parent for each
 top-level entry, files sorted, gives the same bytes whatever the number of jobs and whichever other packages there are.
 """
 
 import contextlib
+import csv
 import os
 import py_compile
+import re
 import shutil
 import subprocess
 import sys
@@ -51,6 +54,25 @@ def forget_uv(site: str) -> None:
         os.unlink(record)
         with open(record, "w", encoding="utf-8") as file:
             file.writelines(sorted(rows))
+
+
+def leave_out_tests(site: str, kept: set[str]) -> None:
+    for info in sorted(name for name in os.listdir(site) if name.endswith(".dist-info")):
+        if re.sub(r"[-_.]+", "-", info.removesuffix(".dist-info").rsplit("-", 1)[0]).lower() in kept:
+            continue
+        record = os.path.join(site, info, "RECORD")
+        with open(record, encoding="utf-8") as file:
+            rows = {row[0]: row for row in csv.reader(file)}
+        tests = [path for path in rows if "tests" in path.split("/")[:-1]]
+        for path in tests:
+            with contextlib.suppress(FileNotFoundError):  # two distributions may bring the same file
+                os.unlink(os.path.join(site, path))
+        os.unlink(record)
+        with open(record, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(row for path, row in rows.items() if path not in tests)
+    for folder, _, _ in os.walk(site, topdown=False):
+        if not os.listdir(folder):
+            os.rmdir(folder)
 
 
 def weight(entry: str) -> int:
@@ -100,7 +122,7 @@ def settle(tree: str) -> None:
 
 
 def main() -> None:
-    uv, requirements, files, venv, tree = sys.argv[1:]
+    uv, requirements, files, venv, tree, *kept = sys.argv[1:]
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.execve(sys.executable, [sys.executable, *sys.argv], dict(os.environ, PYTHONHASHSEED="0"))
     install(uv, requirements, files, (venv, tree))
@@ -108,8 +130,10 @@ def main() -> None:
     site = f"{tree}{venv}/lib/{version}/site-packages"
     if os.path.isdir(site):
         forget_uv(site)
+        leave_out_tests(site, set(kept))
         compile_all(site, tree)
     settle(tree)
 
 
-main()
+if __name__ == "__main__":
+    main()

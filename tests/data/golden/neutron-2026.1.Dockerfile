@@ -42,7 +42,7 @@ RUN --network=none \
     --mount=type=bind,source=python/2026.1-without-toolbox,target=/mnt/python \
     --mount=type=bind,source=tools/uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree testscenarios
 
 # 3 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-without-placement
@@ -140,6 +140,7 @@ RUN --network=none \
     --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron-agent/heartbeat.py,target=/etc/neutron-agent/heartbeat.py \
     --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron/ml2_conf.ini,target=/etc/neutron/ml2_conf.ini \
     --mount=type=bind,source=smoke/neutron-2026.1/files/etc/neutron/neutron.conf,target=/etc/neutron/neutron.conf \
+    --mount=type=bind,source=recipes/checks.py,target=/mnt/checks.py \
     --mount=type=bind,source=smoke/neutron-2026.1/check.sh,target=/mnt/check.sh \
     sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report
 

@@ -42,7 +42,7 @@ RUN --network=none \
     --mount=type=bind,source=python/2025.1-without-toolbox,target=/mnt/python \
     --mount=type=bind,source=tools/uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree testscenarios
 
 # 3 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-without-placement
@@ -106,7 +106,7 @@ RUN --network=none \
     --mount=type=bind,source=python/nova-2025.1-own,target=/mnt/python \
     --mount=type=bind,source=tools/uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree numpy
 
 FROM interpreter AS image
 COPY --link --from=python-common /tree/ /
@@ -141,6 +141,7 @@ RUN --network=none \
     --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova-compute/compute_id,target=/etc/nova-compute/compute_id \
     --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova-compute/nova.conf,target=/etc/nova-compute/nova.conf \
     --mount=type=bind,source=smoke/nova-2025.1/files/etc/nova/nova.conf,target=/etc/nova/nova.conf \
+    --mount=type=bind,source=recipes/checks.py,target=/mnt/checks.py \
     --mount=type=bind,source=smoke/nova-2025.1/check.sh,target=/mnt/check.sh \
     sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report
 

@@ -42,7 +42,7 @@ RUN --network=none \
     --mount=type=bind,source=python/2025.1-without-toolbox,target=/mnt/python \
     --mount=type=bind,source=tools/uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree testscenarios
 
 # 4 Python distributions of its own.
 FROM interpreter AS python-own
@@ -74,6 +74,7 @@ CMD ["pyuwsgi", "--ini", "/etc/stackway/uwsgi/api.ini"]
 FROM image AS smoke
 RUN --network=none \
     --mount=type=bind,source=smoke/placement-2025.1/files/etc/placement/placement.conf,target=/etc/placement/placement.conf \
+    --mount=type=bind,source=recipes/checks.py,target=/mnt/checks.py \
     --mount=type=bind,source=smoke/placement-2025.1/check.sh,target=/mnt/check.sh \
     sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report
 

@@ -88,6 +88,7 @@ USER 42400:42400
 # so that it stops no other image of the same build.
 FROM image AS smoke
 RUN --network=none \
+    --mount=type=bind,source=recipes/checks.py,target=/mnt/checks.py \
     --mount=type=bind,source=smoke/toolbox-2026.1/check.sh,target=/mnt/check.sh \
     sh /mnt/check.sh >/tmp/report 2>&1; echo "exit code $?" >>/tmp/report
 

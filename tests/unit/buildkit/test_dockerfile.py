@@ -271,8 +271,9 @@ class Usual:
 
 
 def checks_of(spec: Service) -> list[list[str]]:
-    lines = [line for line in smoke_script(spec).split("\n") if line.startswith("check ")]
-    return [shlex.split(line)[1:] for line in lines]
+    program, name, *checks = shlex.split(smoke_script(spec).replace(" \\\n", "").split("\n")[-2])
+    assert (program, name) == ("python3", "/mnt/checks.py")
+    return [shlex.split(check) for check in checks]
 
 
 def validator_of(spec: Service) -> list[str]:
@@ -312,6 +313,15 @@ def test_the_image_carries_what_no_environment_changes(templates: Templates) -> 
     assert found["/etc/keystone/paste.ini"][0] == "[DEFAULT]\ndebug = false\n"
     server = found["/etc/stackway/uwsgi/api.ini"][0]
     assert "module = keystone.wsgi:application\nhttp-socket = :5000\n" in server
+
+
+def test_modules_to_preload_are_imported_before_workers_are_made(templates: Templates) -> None:
+    api = service().processes["api"].model_copy(update={"preload": ("keystone.common", "pymysql")})
+    spec = service().model_copy(update={"processes": {"api": api}})
+    server = image_files(spec, templates)["/etc/stackway/uwsgi/api.ini"][0]
+    assert "lazy-apps = true\nshared-import = keystone.common\nshared-import = pymysql\nsingle-interpreter" in server
+    with pytest.raises(ValidationError, match="preload is for WSGI"):
+        type(api).model_validate({"command": ["a"], "preload": ["b"]})
 
 
 def test_an_environment_renders_the_rest_with_its_own_settings(templates: Templates) -> None:
