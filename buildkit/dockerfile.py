@@ -159,7 +159,8 @@ def smoke_script(service: Service) -> str:
             "find /opt/venv -name '*.so*' -type f -exec ldd {} + >/tmp/libraries 2>&1",
             "check sh -c '! grep \"not found\" /tmp/libraries'",
         ]
-    checks = [f"import {module}" for module in smoke.imports]
+    preloaded = [module for process in service.processes.values() for module in process.preload]
+    checks = [f"import {module}" for module in dict.fromkeys([*preloaded, *smoke.imports])]
     checks += [shlex.join(command) for command in (*smoke.commands, *_validators(service))]
     if service.layout == "python" and checks:
         lines.append(" \\\n    ".join(["python3 /mnt/checks.py", *(shlex.quote(check) for check in checks)]))

@@ -64,10 +64,6 @@ class Builder:
             )
         return completed
 
-    def prune(self) -> None:
-        """Empty the builder's cache."""
-        run(Command((str(self.buildx), "prune", "--builder", self.instance, "--all", "--force"), self.environment))
-
 
 def open_builder(settings: Settings, reporter: Reporter) -> AbstractContextManager[Builder]:
     """Return the builder that the settings ask for, to be used in a `with`.

@@ -14,11 +14,11 @@ from stackway import clock
 from stackway.console import Reporter, Table, make_reporter
 from stackway.errors import StackwayError
 from stackway.files import write_json
-from tests.bench import carrying, change, nothing, rendering, together
+from tests.bench import carrying, change, nothing, rendering, together, union
 from tests.bench.measure import Result, middle
 from tests.integration.runtime import unmount_below
 
-BENCHES: Sequence[ModuleType] = (rendering, nothing, together, change, carrying)
+BENCHES: Sequence[ModuleType] = (rendering, nothing, together, union, change, carrying)
 
 
 def main() -> int:

@@ -8,21 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipeline import deploy
 from pipeline.api import Object
 from pipeline.cli import COMMANDS, SUMMARY
 from pipeline.deploy_cli import pinned
-from pipeline.manifests.objects import make
+from pipeline.manifests.objects import REVISION, make
 from pipeline.manifests.render import Rendered, render_upgrade
 from pipeline.manifests.site import Site, services_of
 from pipeline.rollout.advance import Line, Outcome, Phase
 from pipeline.rollout.engine import Engine
 from pipeline.rollout.journal import Journal, begin
-from pipeline.rollout.plan import Way
+from pipeline.rollout.plan import Kind, Way
 from pipeline.rollout.planner import Goal, plan
 from pipeline.rollout.target import Target
+from pipeline.watching import Watching
 from stackway import clock
 from stackway.commands import build_parser, open_session
 from stackway.console import SilentReporter
@@ -45,6 +46,7 @@ class Attempt:
     book: Journal
     target: Target
     load: Load
+    ready: "Readied"
 
     @property
     def lines(self) -> list[Line]:
@@ -77,11 +79,59 @@ class Attempt:
         """Seconds from that decision until everything is as it was."""
         return self.at(Phase.ENDED) - self.at(Phase.TURNED)
 
+    @property
+    def exposed(self) -> float | None:
+        """Seconds from the first new pod that could be asked to the decision to go back, None when there was never one."""
+        return self.at(Phase.TURNED) - self.ready.first if self.ready.first else None
+
+    @property
+    def judged(self) -> float:
+        """Seconds from the moment that `kubectl rollout status` waits for, all new pods ready, to users on them."""
+        shift = next(number for number, step in enumerate(self.book.plan.steps) if step.kind is Kind.SHIFT)
+        begun = next(line.at for line in self.lines if (line.phase, line.step) == (Phase.BEGUN, shift))
+        return begun - self.ready.all
+
     def told(self) -> str:
         figures = f"{self.outcome}"
         if self.outcome is Outcome.ROLLED_BACK:
-            figures = f"back by rule {self.rule} after {self.detected:.1f} s, whole after {self.back:.1f} s more"
+            seen = "" if self.exposed is None else f" ({self.exposed:.1f} s after a pod was ready)"
+            figures = f"back by rule {self.rule} after {self.detected:.1f} s{seen}, whole after {self.back:.1f} s more"
+        elif self.ready.all:
+            figures += f"; users came {self.judged:.1f} s after all pods were ready"
         return f"{figures}; {len(self.load.outcomes)} requests, {len(self.load.failed)} failed; {self.why[:160]}"
+
+
+class Readied:
+    """When the first and when all pods of a new revision were ready, in seconds since 1970; watched while it is used."""
+
+    def __init__(self, cloud: Cloud, revision: str, replicas: int) -> None:
+        self.first = self.all = 0.0
+        self._revision, self._replicas = revision, replicas
+        self._watching = Watching(cloud.api, cloud.name, ("Pod",))
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._watching.__enter__()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
+        self._watching.__exit__(None, None, None)
+
+    def _watch(self) -> None:
+        changes = -1
+        while not self._end.is_set():
+            changes = self._watching.wait(changes, 0.5)
+            ready = sum(self._is_ready(pod) for pod in self._watching.objects("Pod").values())
+            self.first = self.first or (clock.now().timestamp() if ready else 0.0)
+            self.all = self.all or (clock.now().timestamp() if ready >= self._replicas else 0.0)
+
+    def _is_ready(self, pod: Object) -> bool:
+        conditions = {item["type"]: item["status"] for item in pod.get("status", {}).get("conditions", [])}
+        return pod["metadata"]["labels"].get(REVISION) == self._revision and conditions.get("Ready") == "True"
 
 
 class Upgrades:
@@ -121,11 +171,13 @@ class Upgrades:
         goal = Goal(self.cloud.name, version, "", rendered, site.services)
         book = begin(self.cloud.api, self.cloud.name, plan(goal, source or version, live, Way(soak=soak)))
         target = Target(site, rendered)
-        with Load(self.cloud.addresses, self.cloud.login[0], pause=0.2) as load:
+        start = next(step for step in book.plan.steps if step.kind is Kind.START and step.process == process[1])
+        ready = Readied(self.cloud, start.revision, start.replicas)
+        with ready, Load(self.cloud.addresses, self.cloud.login[0], pause=0.2) as load:
             if during:
                 threading.Thread(target=during, args=(self.cloud,), daemon=True).start()
             outcome = Engine(self.cloud.api, book, target, SilentReporter()).run()
-        return Attempt(outcome, book, target, load)
+        return Attempt(outcome, book, target, load, ready)
 
     def back(self, attempt: Attempt) -> None:
         """Take an upgrade that went well back, so that the next begins where this one did."""

@@ -16,7 +16,8 @@ PROGRAM = str(Path(next(iter(recipes.__path__))) / "checks.py")
 
 
 def check(folder: Path, *checks: str) -> Completed:
-    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+    paths = {"PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+    environment = {**paths, "TMPDIR": str(folder)}
     return process.run(Command((sys.executable, PROGRAM, *checks), environment), check=False)
 
 
@@ -27,6 +28,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "sound.py").write_text("print('noise')\n")
     for name, code in {
         "warm": "import sys; sys.exit(0 if 'sound' in sys.modules and sys.argv[1:] == ['a b'] else 7)",
+        "shy": "import sys; sys.exit('sound' in sys.modules and 'others are here')",
         "told": "import sys; sys.exit('it is wrong')",
         "raises": "raise ValueError('no such thing')",
         "asks": "import sys; sys.exit(sys.stdin.read() != '')",
@@ -37,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_checks_that_pass_are_named_and_say_nothing(folder: Path) -> None:
-    checks = ("import sound", "warm 'a b'", "asks", "true")
+    checks = ("import sound", "warm 'a b'", "shy", "asks", "true")
     done = check(folder, *checks)
     assert (done.code, done.stdout) == (0, "".join(f"+ {item}\n" for item in checks))
 
@@ -61,4 +63,5 @@ def test_first_check_that_fails_ends_it_and_says_why(folder: Path, bad: str, why
     assert f"+ {bad}\n" in done.stdout
     assert why in done.stdout
     assert done.stdout.endswith(f"FAILED: {bad}\n")
+    assert done.stdout.count("Traceback") <= 1
     assert "+ true" not in done.stdout
