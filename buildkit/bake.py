@@ -19,7 +19,8 @@ from buildkit.context import BuildContext
 
 SMOKE = "-smoke"
 CONTEXT = "context"
-_TRANSFER = re.compile(r"\[(?:[a-z0-9_-]+ )?internal\] load build context")
+BOOTSTRAP_TAG = "bootstrap"
+_TRANSFER = re.compile(r"\[(?:[a-z0-9_-]+ )?(?:internal\] load build context|context [^]]+\] (?:OCI )?load from client)")
 _NAME = re.compile(
     r"\[(?:(?P<target>[a-z0-9_-]+) )?(?P<stage>[a-z0-9._-]+) +(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL
 )
@@ -46,6 +47,7 @@ def bake_file(contexts: Iterable[BuildContext], folders: BakeFolders) -> dict[st
         name = target_of(context)
         common = {
             "context": str(folders.context),
+            "contexts": _named_contexts(context, folders.context),
             "dockerfile": f"dockerfiles/{context.slug}.Dockerfile",
             "args": {"SOURCE_DATE_EPOCH": str(context.locks.base.epoch)},
             "platforms": ["linux/amd64"],
@@ -57,6 +59,13 @@ def bake_file(contexts: Iterable[BuildContext], folders: BakeFolders) -> dict[st
         if context.slug in folders.again:
             targets[name + SMOKE]["no-cache-filter"] = ["smoke"]
     return {"group": {"default": {"targets": sorted(targets)}}, "target": targets}
+
+
+def _named_contexts(context: BuildContext, folder: PurePath) -> dict[str, str]:
+    """Return name → place of what many images are built from: whole folders, so that all targets ask for the same."""
+    base = context.base.name
+    found = {f"bootstrap:{base}": f"oci-layout://{folder / 'bootstrap' / base}:{BOOTSTRAP_TAG}"}
+    return found | {name: str(folder / place) for name, place in context.folders.items()}
 
 
 @dataclass

@@ -55,6 +55,18 @@ class BuildContext:
         return slug(self.service)
 
     @property
+    def folders(self) -> dict[str, str]:
+        """Name → folder below the build context, of all packages and tools; each is sent to a builder once for all images."""
+        base = self.base.name
+        found = {f"debs-{base}-os": f"debs/{base}-os"}
+        if self.service.layout == "python":
+            found |= {f"debs-{base}-interpreter": f"debs/{base}-interpreter"}
+        if self.locks.system.packages:
+            found |= {f"debs-{self.slug}": f"debs/{self.slug}"}
+        found |= {stage.packages: stage.folder for stage in self.stages}
+        return {**found, **({"tools": "tools"} if self.stages else {})}
+
+    @property
     def digest(self) -> str:
         """The digest of all inputs: equal digests, equal images."""
         return digest_json(dict(self.inputs))

@@ -35,6 +35,11 @@ class Stage:
     pins: tuple[Pin, ...]
     kept: tuple[str, ...] = ()  # distributions that keep their tests
 
+    @property
+    def packages(self) -> str:
+        """The name under which the builder knows the folder."""
+        return f"packages-{self.folder.rpartition('/')[2]}"
+
 
 @dataclass(frozen=True)
 class Recipe:

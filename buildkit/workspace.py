@@ -14,12 +14,13 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from buildkit.bake import BOOTSTRAP_TAG
 from buildkit.context import BuildContext, Toolset, needs_backends
 from buildkit.dockerfile import Stage
 from buildkit.fetch import ArtifactCache
 from buildkit.locks import Pin, SystemLock
 from buildkit.rootfs import write_bootstrap
-from stackway.files import digest_json, place, scratch_directory, write_atomic
+from stackway.files import canonical_json, digest_bytes, digest_file, digest_json, place, scratch_directory, write_atomic
 
 CONSTANT_TIME = 315532800  # 1980-01-01
 _FOLDER_MODE = 0o755
@@ -90,7 +91,23 @@ class Workspace:
                 write_bootstrap(debs, made, usr_merge=base.usr_merge)
                 made.chmod(0o444)
                 made.replace(tar)
-        self._link(f"bootstrap/{base.name}.tar", tar)
+        self._layout(f"bootstrap/{base.name}", tar)
+
+    def _layout(self, name: str, tar: Path) -> None:
+        """Make the folder `name` an OCI image layout of one layer: a builder takes such a thing once, whoever wants it."""
+        marker, folder = self.folder / "markers" / f"{name.replace('/', '_')}.json", self.context / name
+        content = json.dumps([tar.name, tar.stat().st_size]).encode()
+        if folder.is_dir() and marker.exists() and marker.read_bytes() == content:
+            return
+        marker.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        layer = digest_file(tar)
+        blobs = folder / "blobs/sha256"
+        blobs.mkdir(parents=True)
+        place(tar, blobs / layer.removeprefix("sha256:"))
+        for path, text in bootstrap_layout(layer, tar.stat().st_size).items():
+            write_atomic(folder / path, text)
+        write_atomic(marker, content)
 
     def _image(self, context: BuildContext) -> None:
         self._text(f"dockerfiles/{context.slug}.Dockerfile", context.dockerfile)
@@ -158,6 +175,26 @@ class Workspace:
 def passed(report: str) -> bool:
     """Tell whether a report of checks ends well; one that is cut short does not."""
     return report.endswith("exit code 0\n")
+
+
+def bootstrap_layout(layer: str, size: int) -> dict[str, bytes]:
+    """Return the files of an OCI image layout (image-spec 1.1) around a layer that is a plain tar, without the layer."""
+    config = canonical_json({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [layer]}})
+    kind = "application/vnd.oci.image"
+    parts = {"config": ("config.v1+json", digest_bytes(config), len(config)), "layer": ("layer.v1.tar", layer, size)}
+    config_part, layer_part = (
+        {"mediaType": f"{kind}.{name}", "digest": digest, "size": length} for name, digest, length in parts.values()
+    )
+    head = {"schemaVersion": 2, "mediaType": f"{kind}.manifest.v1+json"}
+    manifest = canonical_json({**head, "config": config_part, "layers": [layer_part]})
+    entry = {"mediaType": f"{kind}.manifest.v1+json", "digest": digest_bytes(manifest), "size": len(manifest)}
+    named = {**entry, "annotations": {"org.opencontainers.image.ref.name": BOOTSTRAP_TAG}}
+    index = {"schemaVersion": 2, "mediaType": f"{kind}.index.v1+json", "manifests": [named]}
+    return {
+        **{f"blobs/sha256/{digest_bytes(item).removeprefix('sha256:')}": item for item in (config, manifest)},
+        "oci-layout": b'{"imageLayoutVersion":"1.0.0"}',
+        "index.json": canonical_json(index),
+    }
 
 
 def files_tar(context: BuildContext) -> bytes:

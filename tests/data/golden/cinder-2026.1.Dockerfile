@@ -1,12 +1,11 @@
 # cinder:2026.1. Written by `release spec render` from images/cinder; change the spec, not this file.
-# Everything is installed from files in the build context: no step has a network.
+# Everything is installed from files: no step has a network. `debs-…`, `packages-…`, `tools` and `bootstrap` are named contexts.
 
 # The operating system: 60 Debian packages and no apt.
-FROM scratch AS bootstrap
+FROM bootstrap:trixie AS bootstrap
 ARG SOURCE_DATE_EPOCH
-ADD bootstrap/trixie.tar /
 RUN --network=none \
-    --mount=type=bind,source=debs/trixie-os,target=/mnt/debs \
+    --mount=type=bind,from=debs-trixie-os,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     sh /mnt/system.sh bootstrap /mnt/debs
 
@@ -20,7 +19,7 @@ ENV LANG="C.UTF-8" PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 FROM os AS interpreter
 ARG SOURCE_DATE_EPOCH
 RUN --network=none \
-    --mount=type=bind,source=debs/trixie-interpreter,target=/mnt/debs \
+    --mount=type=bind,from=debs-trixie-interpreter,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     --mount=type=bind,source=recipes/account.sh,target=/mnt/account.sh \
     --mount=type=bind,source=recipes/interpreter.sh,target=/mnt/interpreter.sh \
@@ -31,80 +30,80 @@ RUN --network=none \
 # 34 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-common
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-common,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-common,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 34 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-without-toolbox
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-without-toolbox,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-without-toolbox,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree testscenarios
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 3 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-without-placement
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-without-placement,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-without-placement,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 15 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-without-placement-toolbox
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-without-placement-toolbox,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-without-placement-toolbox,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 12 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-without-keystone-placement
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-without-keystone-placement,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-without-keystone-placement,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 9 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-cinder-neutron-nova
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-cinder-neutron-nova,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-cinder-neutron-nova,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 4 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-cinder-glance
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-cinder-glance,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-cinder-glance,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 1 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-cinder-neutron
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-cinder-neutron,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-cinder-neutron,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 3 Python distributions that images of 2026.1 share.
 FROM interpreter AS python-cinder-nova
 RUN --network=none \
-    --mount=type=bind,source=python/2026.1-cinder-nova,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2026.1-cinder-nova,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 32 Python distributions of its own.
 FROM interpreter AS python-own
 RUN --network=none \
-    --mount=type=bind,source=python/cinder-2026.1-own,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-cinder-2026.1-own,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree cinder
 

@@ -1,12 +1,11 @@
 # glance:2025.1. Written by `release spec render` from images/glance; change the spec, not this file.
-# Everything is installed from files in the build context: no step has a network.
+# Everything is installed from files: no step has a network. `debs-…`, `packages-…`, `tools` and `bootstrap` are named contexts.
 
 # The operating system: 61 Debian packages and no apt.
-FROM scratch AS bootstrap
+FROM bootstrap:bookworm AS bootstrap
 ARG SOURCE_DATE_EPOCH
-ADD bootstrap/bookworm.tar /
 RUN --network=none \
-    --mount=type=bind,source=debs/bookworm-os,target=/mnt/debs \
+    --mount=type=bind,from=debs-bookworm-os,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     sh /mnt/system.sh bootstrap /mnt/debs
 
@@ -20,7 +19,7 @@ ENV LANG="C.UTF-8" PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 FROM os AS interpreter
 ARG SOURCE_DATE_EPOCH
 RUN --network=none \
-    --mount=type=bind,source=debs/bookworm-interpreter,target=/mnt/debs \
+    --mount=type=bind,from=debs-bookworm-interpreter,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     --mount=type=bind,source=recipes/account.sh,target=/mnt/account.sh \
     --mount=type=bind,source=recipes/interpreter.sh,target=/mnt/interpreter.sh \
@@ -31,72 +30,72 @@ RUN --network=none \
 # 35 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-common
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-common,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-common,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 33 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-without-toolbox
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-without-toolbox,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-without-toolbox,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
-    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree testscenarios
+    python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 3 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-without-placement
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-without-placement,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-without-placement,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 14 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-without-placement-toolbox
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-without-placement-toolbox,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-without-placement-toolbox,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 7 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-without-keystone-placement
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-without-keystone-placement,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-without-keystone-placement,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 3 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-glance-neutron-nova-toolbox
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-glance-neutron-nova-toolbox,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-glance-neutron-nova-toolbox,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 4 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-cinder-glance
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-cinder-glance,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-cinder-glance,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 2 Python distributions that images of 2025.1 share.
 FROM interpreter AS python-glance-keystone
 RUN --network=none \
-    --mount=type=bind,source=python/2025.1-glance-keystone,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-2025.1-glance-keystone,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree
 
 # 15 Python distributions of its own.
 FROM interpreter AS python-own
 RUN --network=none \
-    --mount=type=bind,source=python/glance-2025.1-own,target=/mnt/python \
-    --mount=type=bind,source=tools/uv,target=/mnt/uv \
+    --mount=type=bind,from=packages-glance-2025.1-own,target=/mnt/python \
+    --mount=type=bind,from=tools,source=uv,target=/mnt/uv \
     --mount=type=bind,source=recipes/environment.py,target=/mnt/environment.py \
     python3 /mnt/environment.py /mnt/uv /mnt/python/requirements.txt /mnt/python/files /opt/venv /tree glance-store
 

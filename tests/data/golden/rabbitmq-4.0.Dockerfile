@@ -1,12 +1,11 @@
 # rabbitmq:4.0. Written by `release spec render` from images/rabbitmq; change the spec, not this file.
-# Everything is installed from files in the build context: no step has a network.
+# Everything is installed from files: no step has a network. `debs-…`, `packages-…`, `tools` and `bootstrap` are named contexts.
 
 # The operating system: 60 Debian packages and no apt.
-FROM scratch AS bootstrap
+FROM bootstrap:trixie AS bootstrap
 ARG SOURCE_DATE_EPOCH
-ADD bootstrap/trixie.tar /
 RUN --network=none \
-    --mount=type=bind,source=debs/trixie-os,target=/mnt/debs \
+    --mount=type=bind,from=debs-trixie-os,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     sh /mnt/system.sh bootstrap /mnt/debs
 
@@ -20,7 +19,7 @@ ENV LANG="C.UTF-8" PATH="/usr/sbin:/usr/bin:/sbin:/bin"
 FROM os AS image
 ARG SOURCE_DATE_EPOCH
 RUN --network=none \
-    --mount=type=bind,source=debs/rabbitmq-4.0,target=/mnt/debs \
+    --mount=type=bind,from=debs-rabbitmq-4.0,target=/mnt/debs \
     --mount=type=bind,source=recipes/system.sh,target=/mnt/system.sh \
     --mount=type=bind,source=recipes/account.sh,target=/mnt/account.sh \
     sh /mnt/account.sh rabbitmq 42402 /var/lib/rabbitmq && \
