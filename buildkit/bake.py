@@ -20,7 +20,9 @@ from buildkit.context import BuildContext
 SMOKE = "-smoke"
 CONTEXT = "context"
 BOOTSTRAP_TAG = "bootstrap"
-_TRANSFER = re.compile(r"\[(?:[a-z0-9_-]+ )?(?:internal\] load build context|context [^]]+\] (?:OCI )?load from client)")
+_TRANSFER = re.compile(
+    r"\[(?:[a-z0-9_-]+ )?(?:internal\] load build context|context [^]]+\] (?:OCI )?load from client)"
+)
 _NAME = re.compile(
     r"\[(?:(?P<target>[a-z0-9_-]+) )?(?P<stage>[a-z0-9._-]+) +(?P<step>\d+)/(?P<steps>\d+)\] (?P<text>.*)", re.DOTALL
 )

@@ -20,7 +20,15 @@ from buildkit.dockerfile import Stage
 from buildkit.fetch import ArtifactCache
 from buildkit.locks import Pin, SystemLock
 from buildkit.rootfs import write_bootstrap
-from stackway.files import canonical_json, digest_bytes, digest_file, digest_json, place, scratch_directory, write_atomic
+from stackway.files import (
+    canonical_json,
+    digest_bytes,
+    digest_file,
+    digest_json,
+    place,
+    scratch_directory,
+    write_atomic,
+)
 
 CONSTANT_TIME = 315532800  # 1980-01-01
 _FOLDER_MODE = 0o755

@@ -4,6 +4,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -15,10 +16,29 @@ from buildkit.bake import BakeFolders, Progress, Step, bake_file, owners, target
 from buildkit.context import BuildContext
 from buildkit.prepare import make_contexts, toolset
 from tests.fakes.checkout import EPOCH, FakeCheckout
+from tests.fakes.dockerfiles import instructions
 
 START = datetime(2026, 6, 1, 12, tzinfo=UTC)
 FOLDERS = BakeFolders(PurePosixPath("/b/context"), PurePosixPath("/b/output"))
 KEYSTONE, OLD_KEYSTONE, GLANCE, MEMCACHED = "keystone:2026.1", "keystone:2025.1", "glance:2026.1", "memcached:1.6"
+
+
+_BOOTSTRAP = {"bootstrap:trixie": "oci-layout:///b/context/bootstrap/trixie:bootstrap"}
+NAMED = {
+    "keystone-2026.1": {
+        **_BOOTSTRAP,
+        "debs-trixie-os": "/b/context/debs/trixie-os",
+        "debs-trixie-interpreter": "/b/context/debs/trixie-interpreter",
+        "packages-2026.1-common": "/b/context/python/2026.1-common",
+        "packages-keystone-2026.1-own": "/b/context/python/keystone-2026.1-own",
+        "tools": "/b/context/tools",
+    },
+    "memcached-1.6": {
+        **_BOOTSTRAP,
+        "debs-trixie-os": "/b/context/debs/trixie-os",
+        "debs-memcached-1.6": "/b/context/debs/memcached-1.6",
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +52,7 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BuildContext
 def target(slug: str, stage: str, output: str) -> dict[str, Any]:
     return {
         "context": "/b/context",
+        "contexts": NAMED[slug],
         "dockerfile": f"dockerfiles/{slug}.Dockerfile",
         "args": {"SOURCE_DATE_EPOCH": EPOCH},
         "platforms": ["linux/amd64"],
@@ -58,6 +79,17 @@ def test_the_plan_of_two_images(contexts: dict[str, BuildContext]) -> None:
             "memcached-1_6-smoke": target("memcached-1.6", "report", "type=local,dest=/b/output/memcached-1.6-smoke"),
         },
     }
+
+
+def test_dockerfiles_mount_from_stages_and_from_the_named_contexts_of_their_target(
+    contexts: dict[str, BuildContext],
+) -> None:
+    for context in contexts.values():
+        (plan, _) = bake_file([context], FOLDERS)["target"].values()
+        stages = {item.rest.split(" AS ")[1] for item in instructions(context.dockerfile) if item.keyword == "FROM"}
+        used = set(re.findall(r"(?:--mount=[^ ]*|^FROM |--)from=([^ ,]+)", context.dockerfile))
+        assert used - stages == {name for name in plan["contexts"] if not name.startswith("bootstrap:")}
+        assert f"FROM bootstrap:{context.base.name} AS bootstrap" in context.dockerfile
 
 
 def test_checks_that_failed_are_run_anew(contexts: dict[str, BuildContext]) -> None:

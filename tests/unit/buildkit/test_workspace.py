@@ -3,10 +3,12 @@
 """The folder that builders are given: exactly what the contexts need, the same whoever lays it out, nothing twice."""
 
 import io
+import json
 import os
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +80,23 @@ def names(workspace: Workspace, folder: str) -> list[str]:
     return sorted(path.name for path in (workspace.context / folder).iterdir())
 
 
+def bootstrap(workspace: Workspace) -> Path:
+    """Return the layer of a bootstrap, found as a builder finds it: by tag, manifest and digest."""
+    layout = workspace.context / "bootstrap/trixie"
+    (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
+    assert entry["annotations"] == {"org.opencontainers.image.ref.name": "bootstrap"}
+    manifest = json.loads(blob(layout, entry).read_text())
+    (layer,) = manifest["layers"]
+    assert json.loads(blob(layout, manifest["config"]).read_text())["rootfs"]["diff_ids"] == [layer["digest"]]
+    return blob(layout, layer)
+
+
+def blob(layout: Path, entry: dict[str, Any]) -> Path:
+    path = layout / "blobs" / entry["digest"].replace(":", "/")
+    assert (digest_file(path), path.stat().st_size) == (entry["digest"], entry["size"])
+    return path
+
+
 def test_everything_that_dockerfiles_mount_is_there(checkout: FakeCheckout) -> None:
     workspace = lay_out(checkout)
     assert names(workspace, "dockerfiles") == [f"{c.slug}.Dockerfile" for c in prepare(checkout).values()]
@@ -94,7 +113,7 @@ def test_everything_that_dockerfiles_mount_is_there(checkout: FakeCheckout) -> N
         "trixie-interpreter",
         "trixie-os",
     ]
-    assert names(workspace, "bootstrap") == ["bookworm.tar", "trixie.tar"]
+    assert names(workspace, "bootstrap") == ["bookworm", "trixie"]
     assert (workspace.context / "tools/uv").read_bytes() == b"uv"
     assert (workspace.context / "recipes/system.sh").read_text() == "install\n"
 
@@ -215,7 +234,7 @@ def test_texts_have_a_constant_time(checkout: FakeCheckout) -> None:
 
 def test_a_bootstrap_is_made_once_for_equal_packages(checkout: FakeCheckout) -> None:
     first, second = lay_out(checkout, "one"), lay_out(checkout, "two")
-    assert (first.context / "bootstrap/trixie.tar").samefile(second.context / "bootstrap/trixie.tar")
+    assert bootstrap(first).samefile(bootstrap(second))
     assert len(list((checkout.root / "cache/bootstraps").iterdir())) == 2
 
 
