@@ -208,7 +208,10 @@ class Observer:
         # One that was stopped before is still counted, and is not asked any more.
         old = set() if self._plan.stops(step) else {name.rpartition("-")[2] for name, _ in step.old}
         patience = Patience(self._plan.rules.slower, self._plan.rules.warmup)
-        new_counts, old_counts = read_counts(status, key, [step.revision]), read_counts(status, key, old)
+        # The same revision may have been tried before: what its pods of that time answered says nothing of these.
+        there = self._watching.objects("Pod")
+        new_counts = {pod: count for pod, count in read_counts(status, key, [step.revision]).items() if pod in there}
+        old_counts = read_counts(status, key, old)
         self._trials[key] = found = observe(before, new_counts, old_counts, clock.now().timestamp(), patience)
         return found
 

@@ -307,6 +307,13 @@ def test_process_whose_old_one_was_stopped_is_judged_alone() -> None:
     assert engine.run() is Outcome.UPGRADED
 
 
+def test_what_pods_of_an_earlier_attempt_answered_says_nothing_of_these() -> None:
+    about = {"service": "glance", "process": "api", "revision": new_revision(), "pod": "gone"}
+    cluster = fresh()
+    cluster.counted = [{**about, "totalRequests": 500, "totalFailures": 400, "totalLogs": -300.0}]
+    assert run(cluster) is Outcome.UPGRADED
+
+
 def test_worker_of_which_no_api_hears_goes_back_though_it_is_ready() -> None:
     there = site(NEW, services={"nova": {"settings": {"debug": True}}})
     rendered = render_upgrade(there)
